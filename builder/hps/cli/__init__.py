@@ -1,0 +1,1 @@
+"""One module a verb: arguments, one call, an exit code."""

@@ -1,0 +1,1 @@
+"""hps.toml: its schema, reading it with every fault at once, writing a first one."""

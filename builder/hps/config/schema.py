@@ -1,0 +1,260 @@
+"""The schema of hps.toml: pydantic models, from which docs/reference/hps.schema.json is made.
+
+A model says what may be written, never where bytes come from on this machine: addresses are
+optional everywhere, because a project names its indexes and archives by alias.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$", max_length=64)
+]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+RelativePath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^/\x00]")]
+ImagePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")]
+DebianName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]+$")]
+
+
+class Table(BaseModel):
+    """A TOML table: unknown keys are faults, `-` in a key is `_` in Python."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+        validate_by_name=False,
+        validate_by_alias=True,
+    )
+
+
+class Project(Table):
+    """`[project]`: what this is."""
+
+    name: Name = Field(description="Names the images: NAME:TARGET.")
+
+
+class PythonSource(Table):
+    """`[sources.python.ALIAS]`: an index that speaks the simple repository API (PEP 503, 691)."""
+
+    url: str | None = Field(
+        None,
+        description="Base address of the index. Without it the machine's uv and pip configuration "
+        "decides; `-p` on the command line wins over both.",
+    )
+
+
+class DebianSource(Table):
+    """`[sources.debian.ALIAS]`: a Debian archive and the suites to take packages from."""
+
+    suites: tuple[str, ...] = Field(
+        min_length=1, description="For instance bookworm, bookworm-updates, bookworm-security."
+    )
+    components: tuple[str, ...] = Field(("main",), min_length=1)
+    mirror: str | None = Field(
+        None, description="Address of the archive; without it the machine's apt configuration."
+    )
+    security_mirror: str | None = Field(
+        None, description="Address for suites that end in -security; without it apt's."
+    )
+    snapshot: datetime | None = Field(
+        None,
+        description="Resolve against a snapshot archive as it was at this time; needs `fallbacks`.",
+    )
+    fallbacks: tuple[str, ...] = Field(
+        (),
+        description="Snapshot archives, tried in order when a mirror has dropped a package. "
+        "`{archive}` becomes debian or debian-security, `{time}` the time of the lock.",
+    )
+    keyring: RelativePath | None = Field(
+        None,
+        description="OpenPGP keyring that signs the archive; without it Debian's own from "
+        "the machine's debian-archive-keyring package.",
+    )
+
+
+class Sources(Table):
+    """`[sources]`: where artifacts come from, by alias."""
+
+    python: dict[Name, PythonSource] = Field(default_factory=lambda: {"default": PythonSource()})
+    debian: dict[Name, DebianSource] = Field(default_factory=dict)
+
+
+class LockSettings(Table):
+    """`[lock]`: how resolvers choose."""
+
+    as_of: datetime | None = Field(
+        None,
+        description="Python files uploaded after this time do not exist for the resolver. "
+        "The index must report upload times (PEP 700).",
+    )
+    source_date_epoch: int = Field(
+        0,
+        ge=0,
+        lt=2**33,
+        description="Seconds since 1970: the time stamp of every file of an image.",
+    )
+
+    @field_validator("as_of")
+    @classmethod
+    def _has_zone(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(
+                "a time without a zone means another instant on another machine; add Z"
+            )
+        return value
+
+
+class DebianContents(Table):
+    """`[targets.NAME.debian]`: the operating system below everything else."""
+
+    source: Name = Field(description="Alias of a [sources.debian.ALIAS].")
+    packages: tuple[DebianName, ...] = Field(
+        description="Installed with all they depend on; the Python interpreter is added by hps."
+    )
+    exclude: tuple[ImagePath, ...] = Field(
+        ("/usr/share/doc", "/usr/share/man", "/usr/share/info", "/usr/share/lintian"),
+        description="Folders left out of the image. Copyright files always stay.",
+    )
+
+
+class PythonContents(Table):
+    """`[targets.NAME.python]`: what pip would install."""
+
+    index: Name = Field("default", description="Alias of a [sources.python.ALIAS].")
+    requirements: tuple[RelativePath, ...] = Field(
+        (), description="Requirement files in pip's format, without hashes and options."
+    )
+    sdists: tuple[str, ...] = Field(
+        (),
+        description="Projects that may be built from an sdist because they publish no wheel, "
+        "for instance jieba or jieba==0.42.1. Their build code runs in the sandbox only.",
+    )
+    prerelease: bool = Field(False, description="Let the resolver choose pre-releases.")
+    prune: tuple[str, ...] = Field(
+        (),
+        description="Path patterns below the install folder that are left out (fnmatch), "
+        "for instance */tests/*.",
+    )
+
+
+class BuildContents(Table):
+    """`[targets.NAME.build]`: what sdists are built with; none of it enters the image."""
+
+    packages: tuple[DebianName, ...] = Field(
+        (), description="Debian packages of the build environment, for instance gcc, libc6-dev."
+    )
+
+
+class CopyRule(Table):
+    """One line of an archive's `copy`: a path inside it, and where that goes in the image."""
+
+    from_: RelativePath = Field(alias="from", description="File or folder inside the archive.")
+    to: ImagePath
+    executable: bool | None = Field(
+        None, description="Force or clear the run bit of all files; without it the archive's own."
+    )
+    exclude: tuple[str, ...] = Field((), description="Patterns below `from` that are left out.")
+
+
+class Archive(Table):
+    """`[[targets.NAME.archives]]`: a tarball, zip or wheel of which parts go into the image.
+
+    Exactly one of `wheel` and `file` says what it is. A `file` is found by its digest in the
+    store (`hps store add`), else at `path`, else at `url`.
+    """
+
+    name: Name
+    wheel: str | None = Field(
+        None, description="A requirement, for instance nvidia-pytriton==0.7.0."
+    )
+    index: Name = Field("default", description="Index of `wheel`.")
+    file: str | None = Field(None, description="File name, for instance tritonserver.tar.gz.")
+    sha256: Sha256 | None = Field(None, description="Required digest of `file`.")
+    path: RelativePath | None = Field(None, description="Where `file` lies in this project.")
+    url: str | None = Field(None, description="Where `file` can be fetched.")
+    strip_components: int = Field(0, ge=0, le=8)
+    copy_: tuple[CopyRule, ...] = Field(alias="copy", min_length=1)
+
+
+class Tree(Table):
+    """`[[targets.NAME.trees]]`: a file or folder of this project, read at each build."""
+
+    from_: RelativePath = Field(alias="from")
+    to: ImagePath
+    exclude: tuple[str, ...] = Field(
+        ("__pycache__", "*.pyc"), description="Patterns of names that are left out."
+    )
+
+
+class Weights(Table):
+    """`[[targets.NAME.files]]`: one plain file by digest, put into the image as it is."""
+
+    file: str = Field(description="File name.")
+    sha256: Sha256 | None = None
+    path: RelativePath | None = None
+    url: str | None = None
+    to: ImagePath
+
+
+class User(Table):
+    """`user`: who runs the image."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "hps"
+    uid: int = Field(1000, ge=0, lt=2**31)
+    gid: int = Field(1000, ge=0, lt=2**31)
+    home: ImagePath = "/home/hps"
+
+
+class ImageSettings(Table):
+    """`[targets.NAME.image]`: the image configuration (OCI image-spec, config.md)."""
+
+    user: User = User()
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: dict[str, str] = Field(default_factory=dict)
+    working_directory: ImagePath = "/"
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
+    labels: dict[str, str] = Field(default_factory=dict)
+    layers: int = Field(
+        64, ge=4, le=120, description="At most so many layers; large artifacts get one each."
+    )
+    large: int = Field(
+        1 << 20, ge=0, description="A wheel of so many bytes or more gets a layer of its own."
+    )
+
+
+class Keep(Table):
+    """`[[targets.NAME.keep]]`: who provides a path that several packages bring."""
+
+    path: ImagePath = Field(description="The path, or a folder: all below it.")
+    from_: str = Field(alias="from", description="Name of the package whose file stays.")
+
+
+class Target(Table):
+    """`[targets.NAME]`: one image."""
+
+    device: Literal["cpu", "gpu"] = "cpu"
+    platform: Literal["linux/amd64", "linux/arm64"] = "linux/amd64"
+    python_version: Literal["3.10", "3.11", "3.12", "3.13"] = Field(
+        "3.11", description="Must be the version that the Debian suites of the target carry."
+    )
+    debian: DebianContents
+    python: PythonContents = PythonContents()
+    build: BuildContents = BuildContents()
+    archives: tuple[Archive, ...] = ()
+    files: tuple[Weights, ...] = ()
+    trees: tuple[Tree, ...] = ()
+    keep: tuple[Keep, ...] = ()
+    image: ImageSettings = ImageSettings()
+
+
+class Config(Table):
+    """hps.toml, whole."""
+
+    project: Project
+    sources: Sources = Sources()
+    lock: LockSettings = LockSettings()
+    targets: dict[Name, Target] = Field(min_length=1)

@@ -1,0 +1,1 @@
+"""hps.lock: records, canonical writer, staleness, differences, and the resolvers."""

@@ -1,0 +1,170 @@
+"""What hps.lock holds: frozen records, checked field by field when a lock is read.
+
+Nothing here names a host or a path of a machine: an artifact is known by alias, name, size and
+digest (DESIGN promise 3). The text form is in `hps.lock.text`.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from hps.digest import Digest
+
+VERSION: Literal[1] = 1  # a reader refuses any other
+REVISION = 1  # grows when fields are added that older readers may leave out
+
+Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f\\]{1,255}$")]
+Size = Annotated[int, Field(ge=0, lt=2**50)]
+
+
+class Record(BaseModel):
+    """A table of the lock: unknown fields are refused, instances are immutable and hashable."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+class Artifact(Record):
+    """Bytes from outside: a file name, a size in bytes, a sha256."""
+
+    file: FileName
+    sha256: Hex
+    size: Size
+
+    @property
+    def digest(self) -> Digest:
+        """The identity of the bytes."""
+        return Digest(self.sha256)
+
+
+class Wheel(Artifact):
+    """One wheel, exactly the one that goes into the image (PEP 427 file name).
+
+    `via` are the projects or requirement files that asked for it.
+    """
+
+    name: str
+    version: str
+    index: str
+    via: tuple[str, ...] = ()
+
+
+class Sdist(Artifact):
+    """A project without a wheel: its sdist, what builds it, and the wheel that must come out."""
+
+    name: str
+    version: str
+    index: str
+    via: tuple[str, ...] = ()
+    build: tuple[Wheel, ...] = ()
+    wheel: FileName  # the file name that the build must give
+    wheel_sha256: Hex
+    wheel_size: Size
+
+
+class Deb(Artifact):
+    """One Debian package: `file` is the last part of `pool`, its path in the archive.
+
+    `archive` is debian or debian-security, chosen by the suite that it was found in.
+    """
+
+    name: str
+    version: str
+    architecture: str
+    source: str  # alias in hps.toml
+    suite: str
+    archive: Literal["debian", "debian-security"]
+    pool: Annotated[str, StringConstraints(pattern=r"^pool/[A-Za-z0-9.+_~%:/-]+\.deb$")]
+    via: tuple[str, ...] = ()
+
+
+class LockedArchive(Artifact):
+    """A tarball, zip or wheel of which parts go into the image.
+
+    `index` and `version` are set when a Python index is its origin; otherwise it is found by
+    digest in the store, by `path` or by `url` of hps.toml.
+    """
+
+    name: str
+    index: str | None = None
+    project: str | None = None
+    version: str | None = None
+
+
+class LockedFile(Artifact):
+    """One plain file, put at `to` as it is."""
+
+    to: str
+
+
+class Layer(Record):
+    """A planned layer: what it is made of, and what it must come out as.
+
+    `kind` is debian, system, archive, wheels, or files; `members` are names of artifacts.
+    `diff_id` is the sha256 of the uncompressed tar, `size` its bytes. `paths` holds two bytes
+    for each entry of the tar in order (base64), enough to name the first path that differs when
+    the layer comes out as something else.
+    """
+
+    name: str
+    kind: Literal["debian", "system", "archive", "wheels", "files"]
+    version: int  # of the layer function
+    members: tuple[str, ...]
+    diff_id: Hex
+    size: Size
+    entries: Size
+    paths: str
+
+    @property
+    def digest(self) -> Digest:
+        """The diff_id."""
+        return Digest(self.diff_id)
+
+
+class LockedTarget(Record):
+    """All that one image is made of, in the order in which it is laid down."""
+
+    name: str
+    platform: str
+    python_version: str
+    glibc: str
+    debs: tuple[Deb, ...]
+    build_debs: tuple[Deb, ...] = ()  # only what the image does not hold already
+    wheels: tuple[Wheel, ...] = ()
+    sdists: tuple[Sdist, ...] = ()
+    archives: tuple[LockedArchive, ...] = ()
+    files: tuple[LockedFile, ...] = ()
+    layers: tuple[Layer, ...] = ()
+    inputs: tuple[tuple[str, str], ...] = ()  # key path of hps.toml, short digest of its meaning
+
+
+class Resolver(Record):
+    """Who chose the Python packages."""
+
+    name: Literal["uv", "pip-tools"]
+    version: str
+    flags: tuple[str, ...]
+
+
+class Lock(Record):
+    """hps.lock, whole."""
+
+    version: Literal[1] = VERSION
+    revision: int = Field(REVISION, ge=1)
+    resolver: Resolver
+    codec: Literal["none"] = (
+        "none"  # layers are stored as plain tar: the blob digest is the diff_id
+    )
+    source_date_epoch: int = Field(0, ge=0)
+    targets: tuple[LockedTarget, ...]
+
+    def target(self, name: str) -> LockedTarget | None:
+        """The target of that name, if it is locked."""
+        return next((target for target in self.targets if target.name == name), None)

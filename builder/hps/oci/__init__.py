@@ -1,0 +1,1 @@
+"""Image configuration, manifest, index, layout, and the Docker engine."""
