@@ -25,6 +25,8 @@ class Entry:
         open: gives a fresh reader of a file's bytes; called once, when its turn comes.
         promised: the digest that a RECORD or index promised; other bytes are an IntegrityError.
         mode: permission bits beyond 0755/0644 that matter, such as 0o1777 for /tmp.
+        uid: 0 but for the home directory of the image's user, which that user must write.
+        gid: likewise.
     """
 
     path: str
@@ -36,6 +38,8 @@ class Entry:
     open: Callable[[], BinaryIO] | None = None
     promised: Digest | None = None
     mode: int | None = None
+    uid: int = 0
+    gid: int = 0
 
     @property
     def permissions(self) -> int:
