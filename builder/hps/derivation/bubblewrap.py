@@ -1,0 +1,166 @@
+"""The sandbox that needs no daemon and no root: bubblewrap (bwrap(1), version 0.8 or newer)."""
+
+import collections
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import IO
+
+from hps.derivation.sandbox import Command
+from hps.errors import SandboxError
+
+_KEPT_OUTPUT = 1 << 16
+_PRIVATE = frozenset({"dev", "in", "out", "proc", "run", "sys", "tmp"})  # never taken from the root
+
+
+def find_bwrap() -> str:
+    """The path of bwrap; raises SandboxError with the way to install it."""
+    found = shutil.which("bwrap")
+    if found is None:
+        raise SandboxError(
+            "bubblewrap is not installed, and code of packages runs in a sandbox only",
+            expected="a program named bwrap in PATH",
+            hint="apt-get install bubblewrap, or use --sandbox docker",
+        )
+    return found
+
+
+def root_arguments(root: Path) -> list[str]:
+    """bwrap arguments that show a root file system read-only, entry by entry.
+
+    The root itself stays bwrap's empty tmpfs, so that mount points such as /in and /out need not
+    exist in the root that is shown.
+    """
+    arguments: list[str] = []
+    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
+        if entry.name in _PRIVATE:
+            continue
+        inside = f"/{entry.name}"
+        if entry.is_symlink():
+            arguments += ["--symlink", os.readlink(entry.path), inside]
+        else:
+            arguments += ["--ro-bind", entry.path, inside]
+    return arguments
+
+
+def arguments(command: Command, bwrap: str) -> list[str]:
+    """The whole command line; the environment is passed by arguments, nothing is inherited."""
+    line = [bwrap, "--unshare-all", "--die-with-parent", "--new-session"]
+    line += ["--hostname", "sandbox", "--uid", "0", "--gid", "0", "--cap-drop", "ALL"]
+    line += root_arguments(command.root)
+    line += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/run"]  # noqa: S108 - inside the sandbox
+    for inside, outside in sorted(command.inputs.items()):
+        line += ["--ro-bind", str(outside), inside]
+    line += ["--bind", str(command.output), "/out", "--chdir", "/tmp", "--clearenv"]  # noqa: S108 - inside the sandbox
+    for name, value in sorted(command.environment.items()):
+        line += ["--setenv", name, value]
+    return [*line, "--", *command.argv]
+
+
+class Bubblewrap:
+    """Runs commands in new user, mount, process, network, IPC and UTS namespaces."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def run(self, command: Command) -> str:
+        """See `hps.derivation.sandbox.Sandbox.run`."""
+        line = arguments(command, find_bwrap())
+        with self._lock:
+            if self._closed:
+                raise SandboxError("the build was interrupted before this step began")
+            process = subprocess.Popen(
+                line,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._running.add(process)
+        try:
+            return self._finish(process, command)
+        finally:
+            with self._lock:
+                self._running.discard(process)
+
+    def close(self) -> None:
+        """Kill what still runs and refuse what would start; for interrupts."""
+        with self._lock:
+            self._closed = True
+            for process in self._running:
+                process.kill()
+
+    def _finish(self, process: "subprocess.Popen[bytes]", command: Command) -> str:
+        if process.stdout is None:  # pragma: no cover - stdout=PIPE above
+            raise AssertionError("no pipe")
+        tail = _Tail(process.stdout)
+        try:
+            code = process.wait(timeout=command.timeout)
+        except subprocess.TimeoutExpired:
+            # The sandbox is a process namespace of its own: its first process takes all with it.
+            process.kill()
+            process.wait()
+            raise SandboxError(
+                f"{_name(command)} did not end within {command.timeout:g} s and was killed",
+                details=_last_lines(tail.text()),
+            ) from None
+        output = tail.text()
+        if code != 0:
+            raise SandboxError(
+                f"{_name(command)} failed in the sandbox",
+                expected="exit code 0",
+                got=_exit(code),
+                details=_last_lines(output),
+                hint=_hint(output),
+            )
+        return output
+
+
+class _Tail:
+    """The last bytes of a pipe, read by a thread so that the writer never blocks."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._pieces: collections.deque[bytes] = collections.deque()
+        self._size = 0
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with self._pipe as pipe:
+            while piece := os.read(pipe.fileno(), _KEPT_OUTPUT):
+                self._pieces.append(piece)
+                self._size += len(piece)
+                while self._size - len(self._pieces[0]) > _KEPT_OUTPUT:
+                    self._size -= len(self._pieces.popleft())
+
+    def text(self) -> str:
+        self._thread.join()
+        return b"".join(self._pieces)[-_KEPT_OUTPUT:].decode(errors="replace")
+
+
+def _name(command: Command) -> str:
+    return Path(command.argv[0]).name
+
+
+def _exit(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+
+
+def _last_lines(output: str) -> tuple[str, ...]:
+    return tuple(output.rstrip().splitlines()[-20:])
+
+
+def _hint(output: str) -> str | None:
+    if "namespace" in output and ("permitted" in output or "denied" in output):
+        return (
+            "this machine forbids user namespaces: allow them "
+            "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces, or an AppArmor "
+            "profile for bwrap), or use --sandbox docker"
+        )
+    return None

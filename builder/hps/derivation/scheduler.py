@@ -1,0 +1,202 @@
+"""Realising steps: each derivation once, inputs first, as many at a time as there are cores."""
+
+import concurrent.futures
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hps.derivation.record import Derivation, Step
+from hps.derivation.sandbox import Sandbox
+from hps.digest import Blob, Digest
+from hps.errors import BuildError, NotReproducibleError
+from hps.store.blobs import Store
+from hps.store.traces import Traces
+
+Outputs = Mapping[str, Blob]
+
+
+class Progress(Protocol):
+    """What a build tells while it runs; the CLI draws it, tests record it."""
+
+    def started(self, label: str) -> None:
+        """A step began to be made."""
+        ...
+
+    def finished(self, label: str, *, made: bool) -> None:
+        """A step is there: made now, or known from its trace."""
+        ...
+
+
+class Silent:
+    """Progress that tells nobody."""
+
+    def started(self, label: str) -> None:
+        """See Progress."""
+
+    def finished(self, label: str, *, made: bool) -> None:
+        """See Progress."""
+
+
+class Cancelled(BuildError):
+    """The build was interrupted; the store is whole and the next build carries on."""
+
+    reference = "interrupted"
+    exit_code = 130
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What an executor may touch: the store, a sandbox, and the wish to stop."""
+
+    store: Store
+    sandbox: Sandbox
+    cancelled: threading.Event
+
+    def checked(self, sink: Callable[[bytes], object]) -> Callable[[bytes], object]:
+        """A sink that stops at the next piece when the build was interrupted."""
+
+        def write(piece: bytes) -> object:
+            if self.cancelled.is_set():
+                raise Cancelled("the build was interrupted")
+            return sink(piece)
+
+        return write
+
+
+Executor = Callable[[Derivation, Workshop], Outputs]
+
+
+class Scheduler:
+    """Realises graphs of steps against a store and its traces.
+
+    Args:
+        workshop: handed to every executor.
+        traces: known facts: derivation, outputs.
+        executors: by kind of step.
+        workers: how many steps at a time.
+        progress: told of each step.
+        again: make every step even when a trace knows it, and compare (`--check`).
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        traces: Traces,
+        executors: Mapping[str, Executor],
+        *,
+        workers: int,
+        progress: Progress | None = None,
+        again: bool = False,
+    ) -> None:
+        self._workshop = workshop
+        self._traces = traces
+        self._executors = executors
+        self._workers = workers
+        self._progress = progress or Silent()
+        self._again = again
+
+    def realise(self, steps: Iterable[Step]) -> dict[Step, Outputs]:
+        """Make the steps and all they need; returns the outputs of every step of the graph.
+
+        Raises:
+            the first error of an executor, after the steps that were running have stopped.
+            KeyboardInterrupt: likewise.
+        """
+        order = _ordered(steps)
+        done: dict[Step, Outputs] = {}
+        running: dict[concurrent.futures.Future[Outputs], Step] = {}
+        waiting = list(order)
+        pool = concurrent.futures.ThreadPoolExecutor(self._workers, thread_name_prefix="step")
+        try:
+            while waiting or running:
+                ready = [step for step in waiting if _needs(step) <= done.keys()]
+                for step in ready:
+                    running[pool.submit(self._one, _resolve(step, done))] = step
+                waiting = [step for step in waiting if step not in set(ready)]
+                finished, _ = concurrent.futures.wait(
+                    running, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                for future in finished:
+                    done[running.pop(future)] = future.result()
+        except BaseException:
+            self._workshop.cancelled.set()
+            close = getattr(self._workshop.sandbox, "close", None)
+            if close is not None:
+                close()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        return done
+
+    def _one(self, derivation: Derivation) -> Outputs:
+        known = self._traces.get(derivation.digest)
+        if known is not None and not self._again and self._all_there(known):
+            self._progress.finished(derivation.label, made=False)
+            return known
+        if self._workshop.cancelled.is_set():
+            raise Cancelled("the build was interrupted")
+        self._progress.started(derivation.label)
+        made = self._executors[derivation.kind](derivation, self._workshop)
+        if known is not None:
+            _compare(derivation, known, made)
+        self._traces.put(derivation.digest, _record(derivation), made)
+        self._progress.finished(derivation.label, made=True)
+        return made
+
+    def _all_there(self, outputs: Outputs) -> bool:
+        return all(self._workshop.store.has(blob.digest) for blob in outputs.values())
+
+
+def _ordered(steps: Iterable[Step]) -> list[Step]:
+    """Every step of the graph, inputs before those who need them; costly ones tend to be first."""
+    order: dict[Step, None] = {}
+    open_: set[Step] = set()
+
+    def visit(step: Step) -> None:
+        if step in order:
+            return
+        if step in open_:
+            raise AssertionError(f"a step needs itself: {step.label}")
+        open_.add(step)
+        for needed in sorted(_needs(step), key=lambda one: one.label):
+            visit(needed)
+        open_.discard(step)
+        order[step] = None
+
+    for step in steps:
+        visit(step)
+    return list(order)
+
+
+def _needs(step: Step) -> set[Step]:
+    return {value[0] for value in step.inputs.values() if isinstance(value, tuple)}
+
+
+def _resolve(step: Step, done: Mapping[Step, Outputs]) -> Derivation:
+    inputs: dict[str, Digest] = {}
+    for role, value in step.inputs.items():
+        inputs[role] = value if isinstance(value, Digest) else done[value[0]][value[1]].digest
+    return Derivation(step.kind, step.label, inputs, step.parameters)
+
+
+def _record(derivation: Derivation) -> dict[str, object]:
+    return {
+        "kind": derivation.kind,
+        "inputs": {role: str(digest) for role, digest in derivation.inputs.items()},
+        "parameters": derivation.parameters,
+    }
+
+
+def _compare(derivation: Derivation, known: Outputs, made: Outputs) -> None:
+    differing: Sequence[str] = sorted(
+        name for name in known.keys() | made.keys() if known.get(name) != made.get(name)
+    )
+    if differing:
+        name = differing[0]
+        raise NotReproducibleError(
+            f"{derivation.label}: made again from the same inputs, it came out different",
+            expected=known.get(name),
+            got=made.get(name),
+            details=(f"derivation {derivation.digest}", f"outputs that differ: {differing}"),
+        )
