@@ -156,6 +156,13 @@ class SandboxError(BuildError):
     reference = "sandbox-failed"
 
 
+class BuildInterruptedError(BuildError):
+    """The build was interrupted; the store is whole and the next build carries on."""
+
+    reference = "interrupted"
+    exit_code = 130
+
+
 class NotReproducibleError(HpsError):
     """The same inputs gave other bytes than the lock or an earlier build says."""
 

@@ -29,7 +29,7 @@ def find_bwrap() -> str:
 
 
 def root_arguments(root: Path) -> list[str]:
-    """bwrap arguments that show a root file system read-only, entry by entry.
+    """Arguments of bwrap that show a root file system read-only, entry by entry.
 
     The root itself stays bwrap's empty tmpfs, so that mount points such as /in and /out need not
     exist in the root that is shown.
@@ -40,7 +40,7 @@ def root_arguments(root: Path) -> list[str]:
             continue
         inside = f"/{entry.name}"
         if entry.is_symlink():
-            arguments += ["--symlink", os.readlink(entry.path), inside]
+            arguments += ["--symlink", str(Path(entry.path).readlink()), inside]
         else:
             arguments += ["--ro-bind", entry.path, inside]
     return arguments

@@ -38,3 +38,7 @@ class Sandbox(Protocol):
                 the last lines of its output), or took longer than its timeout.
         """
         ...
+
+    def close(self) -> None:
+        """Kill what still runs and refuse what would start; for interrupts."""
+        ...

@@ -9,7 +9,7 @@ from typing import Protocol
 from hps.derivation.record import Derivation, Step
 from hps.derivation.sandbox import Sandbox
 from hps.digest import Blob, Digest
-from hps.errors import BuildError, NotReproducibleError
+from hps.errors import BuildInterruptedError, NotReproducibleError
 from hps.store.blobs import Store
 from hps.store.traces import Traces
 
@@ -38,13 +38,6 @@ class Silent:
         """See Progress."""
 
 
-class Cancelled(BuildError):
-    """The build was interrupted; the store is whole and the next build carries on."""
-
-    reference = "interrupted"
-    exit_code = 130
-
-
 @dataclass(frozen=True, slots=True)
 class Workshop:
     """What an executor may touch: the store, a sandbox, and the wish to stop."""
@@ -58,13 +51,22 @@ class Workshop:
 
         def write(piece: bytes) -> object:
             if self.cancelled.is_set():
-                raise Cancelled("the build was interrupted")
+                raise BuildInterruptedError("the build was interrupted")
             return sink(piece)
 
         return write
 
 
 Executor = Callable[[Derivation, Workshop], Outputs]
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is there, what has to be made (inputs first), and which artifacts that needs."""
+
+    there: Mapping[Step, Outputs]
+    make: tuple[Step, ...]
+    artifacts: tuple[Digest, ...]
 
 
 class Scheduler:
@@ -96,17 +98,58 @@ class Scheduler:
         self._progress = progress or Silent()
         self._again = again
 
+    def survey(self, steps: Iterable[Step]) -> "Survey":
+        """What has to be made for these steps to be there, and which artifacts that needs.
+
+        A step that its trace knows is there when its outputs are; its inputs are then not looked
+        for, so a collected input of a kept output costs nothing.
+        """
+        known: dict[Step, Outputs | None] = {}
+
+        def look(step: Step) -> Outputs | None:
+            if step not in known:
+                inputs = {need: look(need) for need in _needs(step)}
+                found = {need: outputs for need, outputs in inputs.items() if outputs is not None}
+                known[step] = (
+                    self._traces.get(_resolve(step, found).digest)
+                    if len(found) == len(inputs)
+                    else None
+                )
+            return known[step]
+
+        there: dict[Step, Outputs] = {}
+        make: dict[Step, None] = {}
+        artifacts: dict[Digest, None] = {}
+        for step in reversed(_ordered(steps)):
+            wanted = step in make or step in set(steps)
+            if not wanted:
+                continue
+            outputs = look(step)
+            if outputs is not None and not self._again and self._all_there(outputs):
+                make.pop(step, None)
+                there[step] = outputs
+                continue
+            make[step] = None
+            for value in step.inputs.values():
+                if isinstance(value, Digest):
+                    artifacts[value] = None
+                else:
+                    make[value[0]] = None
+        return Survey(there, tuple(reversed(make)), tuple(artifacts))
+
     def realise(self, steps: Iterable[Step]) -> dict[Step, Outputs]:
-        """Make the steps and all they need; returns the outputs of every step of the graph.
+        """Make the steps and what they need; returns the outputs of all that was looked at.
 
         Raises:
             the first error of an executor, after the steps that were running have stopped.
             KeyboardInterrupt: likewise.
         """
-        order = _ordered(steps)
-        done: dict[Step, Outputs] = {}
+        survey = self.survey(steps)
+        done = dict(survey.there)
+        for step in done:
+            self._progress.finished(step.label, made=False)
         running: dict[concurrent.futures.Future[Outputs], Step] = {}
-        waiting = list(order)
+        waiting = list(survey.make)
         pool = concurrent.futures.ThreadPoolExecutor(self._workers, thread_name_prefix="step")
         try:
             while waiting or running:
@@ -121,9 +164,7 @@ class Scheduler:
                     done[running.pop(future)] = future.result()
         except BaseException:
             self._workshop.cancelled.set()
-            close = getattr(self._workshop.sandbox, "close", None)
-            if close is not None:
-                close()
+            self._workshop.sandbox.close()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
@@ -133,9 +174,9 @@ class Scheduler:
         known = self._traces.get(derivation.digest)
         if known is not None and not self._again and self._all_there(known):
             self._progress.finished(derivation.label, made=False)
-            return known
+            return known  # an input came out as it was before: early cut-off
         if self._workshop.cancelled.is_set():
-            raise Cancelled("the build was interrupted")
+            raise BuildInterruptedError("the build was interrupted")
         self._progress.started(derivation.label)
         made = self._executors[derivation.kind](derivation, self._workshop)
         if known is not None:

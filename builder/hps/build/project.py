@@ -1,0 +1,120 @@
+"""A project on disk: hps.toml, hps.lock beside it, and where its images are laid out."""
+
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hps.config.load import load
+from hps.config.meaning import inputs
+from hps.config.requirements import RequirementLine, read_requirements
+from hps.config.schema import Config, Target
+from hps.errors import LockError, UsageError
+from hps.lock import text
+from hps.lock.records import Lock
+
+CONFIG = "hps.toml"
+LOCK = "hps.lock"
+_MAX_LOCK = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A folder with an hps.toml that has been read and found without fault."""
+
+    root: Path
+    config: Config
+    _requirements: dict[str, tuple[RequirementLine, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, directory: Path) -> "Project":
+        """The project of a directory or of the nearest directory above it that has an hps.toml.
+
+        Raises:
+            ConfigError: no hps.toml there, or one with faults.
+        """
+        start = directory.resolve()
+        root = next((one for one in (start, *start.parents) if (one / CONFIG).is_file()), start)
+        return cls(root, load(root / CONFIG))
+
+    @property
+    def lock_path(self) -> Path:
+        """Where hps.lock lies."""
+        return self.root / LOCK
+
+    def target(self, name: str) -> Target:
+        """The target of that name; raises UsageError naming those that exist."""
+        if name not in self.config.targets:
+            raise UsageError(
+                f"hps.toml has no target {name}",
+                expected=f"one of: {', '.join(self.config.targets)}",
+                got=name,
+            )
+        return self.config.targets[name]
+
+    def target_names(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
+        """The targets asked for, or all of them, in the order of hps.toml."""
+        for name in wanted:
+            self.target(name)
+        return tuple(name for name in self.config.targets if not wanted or name in wanted)
+
+    def requirements(self, name: str) -> tuple[RequirementLine, ...]:
+        """The requirement lines of a target, read once."""
+        if name not in self._requirements:
+            files = [self.root / file for file in self.target(name).python.requirements]
+            self._requirements[name] = tuple(read_requirements(files))
+        return self._requirements[name]
+
+    def inputs(self, name: str) -> tuple[tuple[str, str], ...]:
+        """What hps.toml and its requirement files mean for a target, by key path."""
+        return inputs(self.config, name, self.requirements(name))
+
+    def layout_path(self, name: str) -> Path:
+        """Where the image of a target is laid out unless told otherwise."""
+        return self.root / ".hps" / "images" / name
+
+    def read_lock(self) -> Lock | None:
+        """hps.lock, or None when there is none yet; raises LockError when it cannot be used."""
+        try:
+            if self.lock_path.stat().st_size > _MAX_LOCK:
+                raise LockError(f"{LOCK} is larger than {_MAX_LOCK >> 20} MiB: not a lock")
+            return text.read(self.lock_path.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def require_lock(self) -> Lock:
+        """hps.lock; raises LockError when there is none."""
+        lock = self.read_lock()
+        if lock is None:
+            raise LockError(f"there is no {LOCK} in {self.root}", hint="hps lock")
+        return lock
+
+    def write_lock(self, lock: Lock) -> bool:
+        """Write hps.lock atomically; False when it already reads so."""
+        data = text.write(lock)
+        if self.lock_path.is_file() and self.lock_path.read_bytes() == data:
+            return False
+        write_atomically(self.lock_path, data)
+        return True
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace a file by rename; a crash leaves the old one or the new one, never a part."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
