@@ -42,3 +42,16 @@ class Digest:
 
     def __str__(self) -> str:
         return f"sha256:{self.hex}"
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Bytes by name and length: what the store hands out and what a trace records.
+
+    Args:
+        digest: of the bytes.
+        size: in bytes.
+    """
+
+    digest: Digest
+    size: int

@@ -131,6 +131,12 @@ class StoreCorruptError(IntegrityError):
     reference = "store-corrupt"
 
 
+class BlobMissingError(StoreCorruptError):
+    """The store does not have a blob that something counts on."""
+
+    reference = "store-missing"
+
+
 class BuildError(HpsError):
     """A build step failed."""
 
@@ -148,6 +154,12 @@ class StoreError(BuildError):
     """The store cannot be written: full disk, read-only, no permission."""
 
     reference = "store-unusable"
+
+
+class StoreBusyError(StoreError):
+    """Builds are using the store, and what was asked for needs it alone."""
+
+    reference = "store-busy"
 
 
 class SandboxError(BuildError):

@@ -13,14 +13,6 @@ from hps import canonical
 from hps.digest import Digest
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """One output of a derivation: a blob of the store, by digest and size in bytes."""
-
-    digest: Digest
-    size: int
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Step:
     """A node of the build graph.
