@@ -5,17 +5,73 @@ optional everywhere, because a project names its indexes and archives by alias.
 """
 
 from datetime import datetime
+from string import Formatter
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+
+def _no_way_out(path: str) -> str:
+    """A path is refused when reading it takes thought: `..`, `.`, `//`, control characters."""
+    if any(character < " " for character in path):
+        raise ValueError("a path holds no control characters")
+    parts = path.removeprefix("/").removesuffix("/").split("/")
+    if ".." in parts:
+        raise ValueError("`..` in a path leads out of its folder")
+    if path not in ("/", ".") and ("" in parts or "." in parts):
+        raise ValueError("`//` and `.` in a path say nothing; leave them out")
+    return path
+
+
+def _with_zone(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError(
+            "a time without a zone means another instant on another machine; add Z at its end"
+        )
+    return value
+
+
+def _one_project(text: str) -> str:
+    """A dependency specifier (PEP 508) that an index can answer."""
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 (start time)
+
+    try:
+        requirement = Requirement(text)
+    except InvalidRequirement as error:
+        raise ValueError(f"not a requirement: {str(error).splitlines()[0]}") from error
+    if requirement.url:
+        raise ValueError("a requirement with an address is not one of an index; use `file`")
+    return text
+
+
+def _known_places(template: str) -> str:
+    names = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+    if unknown := sorted(names - {"archive", "time"}):
+        raise ValueError(f"unknown {{{unknown[0]}}}; there are {{archive}} and {{time}}")
+    return template
+
 
 Name = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$", max_length=64)
 ]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-RelativePath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^/\x00]")]
-ImagePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$")]
+FileName = Annotated[str, StringConstraints(pattern=r"^[^/\\\x00-\x1f]{1,255}$")]
+RelativePath = Annotated[
+    str, StringConstraints(min_length=1, pattern=r"^[^/\x00]"), AfterValidator(_no_way_out)
+]
+ImagePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$"), AfterValidator(_no_way_out)]
 DebianName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]+$")]
+SuiteName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9./+_-]*$")]
+Address = Annotated[str, StringConstraints(pattern=r"^(https?|file)://[^\x00-\x20]+$")]
+Instant = Annotated[datetime, AfterValidator(_with_zone)]
+SdistName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(==[A-Za-z0-9.!+_-]+)?$"),
+]
+Requirement = Annotated[str, AfterValidator(_one_project)]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+LabelName = Annotated[str, StringConstraints(pattern=r"^[!-~]+$")]
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 
 class Table(BaseModel):
@@ -39,7 +95,7 @@ class Project(Table):
 class PythonSource(Table):
     """`[sources.python.ALIAS]`: an index that speaks the simple repository API (PEP 503, 691)."""
 
-    url: str | None = Field(
+    url: Address | None = Field(
         None,
         description="Base address of the index. Without it the machine's uv and pip configuration "
         "decides; `-p` on the command line wins over both.",
@@ -49,21 +105,23 @@ class PythonSource(Table):
 class DebianSource(Table):
     """`[sources.debian.ALIAS]`: a Debian archive and the suites to take packages from."""
 
-    suites: tuple[str, ...] = Field(
+    suites: tuple[SuiteName, ...] = Field(
         min_length=1, description="For instance bookworm, bookworm-updates, bookworm-security."
     )
-    components: tuple[str, ...] = Field(("main",), min_length=1)
-    mirror: str | None = Field(
+    components: tuple[SuiteName, ...] = Field(
+        ("main",), min_length=1, description="Parts of the suites, for instance main."
+    )
+    mirror: Address | None = Field(
         None, description="Address of the archive; without it the machine's apt configuration."
     )
-    security_mirror: str | None = Field(
+    security_mirror: Address | None = Field(
         None, description="Address for suites that end in -security; without it apt's."
     )
-    snapshot: datetime | None = Field(
+    snapshot: Instant | None = Field(
         None,
         description="Resolve against a snapshot archive as it was at this time; needs `fallbacks`.",
     )
-    fallbacks: tuple[str, ...] = Field(
+    fallbacks: tuple[Annotated[Address, AfterValidator(_known_places)], ...] = Field(
         (),
         description="Snapshot archives, tried in order when a mirror has dropped a package. "
         "`{archive}` becomes debian or debian-security, `{time}` the time of the lock.",
@@ -78,14 +136,19 @@ class DebianSource(Table):
 class Sources(Table):
     """`[sources]`: where artifacts come from, by alias."""
 
-    python: dict[Name, PythonSource] = Field(default_factory=lambda: {"default": PythonSource()})
-    debian: dict[Name, DebianSource] = Field(default_factory=dict)
+    python: dict[Name, PythonSource] = Field(
+        default_factory=lambda: {"default": PythonSource()},
+        description="Python indexes by alias; `default` is there when none is named.",
+    )
+    debian: dict[Name, DebianSource] = Field(
+        default_factory=dict, description="Debian archives by alias."
+    )
 
 
 class LockSettings(Table):
     """`[lock]`: how resolvers choose."""
 
-    as_of: datetime | None = Field(
+    as_of: Instant | None = Field(
         None,
         description="Python files uploaded after this time do not exist for the resolver. "
         "The index must report upload times (PEP 700).",
@@ -96,15 +159,6 @@ class LockSettings(Table):
         lt=2**33,
         description="Seconds since 1970: the time stamp of every file of an image.",
     )
-
-    @field_validator("as_of")
-    @classmethod
-    def _has_zone(cls, value: datetime | None) -> datetime | None:
-        if value is not None and value.tzinfo is None:
-            raise ValueError(
-                "a time without a zone means another instant on another machine; add Z"
-            )
-        return value
 
 
 class DebianContents(Table):
@@ -127,7 +181,7 @@ class PythonContents(Table):
     requirements: tuple[RelativePath, ...] = Field(
         (), description="Requirement files in pip's format, without hashes and options."
     )
-    sdists: tuple[str, ...] = Field(
+    sdists: tuple[SdistName, ...] = Field(
         (),
         description="Projects that may be built from an sdist because they publish no wheel, "
         "for instance jieba or jieba==0.42.1. Their build code runs in the sandbox only.",
@@ -152,7 +206,7 @@ class CopyRule(Table):
     """One line of an archive's `copy`: a path inside it, and where that goes in the image."""
 
     from_: RelativePath = Field(alias="from", description="File or folder inside the archive.")
-    to: ImagePath
+    to: ImagePath = Field(description="Path in the image.")
     executable: bool | None = Field(
         None, description="Force or clear the run bit of all files; without it the archive's own."
     )
@@ -166,24 +220,28 @@ class Archive(Table):
     store (`hps store add`), else at `path`, else at `url`.
     """
 
-    name: Name
-    wheel: str | None = Field(
+    name: Name = Field(description="Names the artifact in hps.lock; one archive a name.")
+    wheel: Requirement | None = Field(
         None, description="A requirement, for instance nvidia-pytriton==0.7.0."
     )
     index: Name = Field("default", description="Index of `wheel`.")
-    file: str | None = Field(None, description="File name, for instance tritonserver.tar.gz.")
+    file: FileName | None = Field(None, description="File name, for instance tritonserver.tar.gz.")
     sha256: Sha256 | None = Field(None, description="Required digest of `file`.")
     path: RelativePath | None = Field(None, description="Where `file` lies in this project.")
-    url: str | None = Field(None, description="Where `file` can be fetched.")
-    strip_components: int = Field(0, ge=0, le=8)
-    copy_: tuple[CopyRule, ...] = Field(alias="copy", min_length=1)
+    url: Address | None = Field(None, description="Where `file` can be fetched.")
+    strip_components: int = Field(
+        0, ge=0, le=8, description="So many leading parts of every path inside are cut off."
+    )
+    copy_: tuple[CopyRule, ...] = Field(
+        alias="copy", min_length=1, description="What goes where; nothing else is taken."
+    )
 
 
 class Tree(Table):
     """`[[targets.NAME.trees]]`: a file or folder of this project, read at each build."""
 
-    from_: RelativePath = Field(alias="from")
-    to: ImagePath
+    from_: RelativePath = Field(alias="from", description="File or folder of this project.")
+    to: ImagePath = Field(description="Path in the image.")
     exclude: tuple[str, ...] = Field(
         ("__pycache__", "*.pyc"), description="Patterns of names that are left out."
     )
@@ -192,32 +250,42 @@ class Tree(Table):
 class Weights(Table):
     """`[[targets.NAME.files]]`: one plain file by digest, put into the image as it is."""
 
-    file: str = Field(description="File name.")
-    sha256: Sha256 | None = None
-    path: RelativePath | None = None
-    url: str | None = None
-    to: ImagePath
+    file: FileName = Field(description="File name.")
+    sha256: Sha256 | None = Field(None, description="Required digest of `file`.")
+    path: RelativePath | None = Field(None, description="Where `file` lies in this project.")
+    url: Address | None = Field(None, description="Where `file` can be fetched.")
+    to: ImagePath = Field(description="Path in the image.")
 
 
 class User(Table):
     """`user`: who runs the image."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "hps"
-    uid: int = Field(1000, ge=0, lt=2**31)
-    gid: int = Field(1000, ge=0, lt=2**31)
-    home: ImagePath = "/home/hps"
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = Field(
+        "hps", description="Name of the user and of its group."
+    )
+    uid: int = Field(1000, ge=0, lt=2**31, description="Number of the user.")
+    gid: int = Field(1000, ge=0, lt=2**31, description="Number of the group.")
+    home: ImagePath = Field("/home/hps", description="Home folder.")
 
 
 class ImageSettings(Table):
     """`[targets.NAME.image]`: the image configuration (OCI image-spec, config.md)."""
 
-    user: User = User()
-    entrypoint: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    environment: dict[str, str] = Field(default_factory=dict)
-    working_directory: ImagePath = "/"
-    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = ()
-    labels: dict[str, str] = Field(default_factory=dict)
+    user: User = Field(User(), description="Who runs the image.")
+    entrypoint: tuple[Text, ...] = Field(
+        (), description="Program and first arguments; arguments of `hps run` come behind."
+    )
+    command: tuple[Text, ...] = Field(
+        (), description="Arguments behind the entrypoint when a caller gives none."
+    )
+    environment: dict[VariableName, Text] = Field(
+        default_factory=dict, description="Environment variables."
+    )
+    working_directory: ImagePath = Field("/", description="Where the entrypoint starts.")
+    ports: tuple[Annotated[int, Field(ge=1, le=65535)], ...] = Field(
+        (), description="TCP ports that the image listens on."
+    )
+    labels: dict[LabelName, Text] = Field(default_factory=dict, description="Labels of the image.")
     layers: int = Field(
         64, ge=4, le=120, description="At most so many layers; large artifacts get one each."
     )
@@ -230,31 +298,35 @@ class Keep(Table):
     """`[[targets.NAME.keep]]`: who provides a path that several packages bring."""
 
     path: ImagePath = Field(description="The path, or a folder: all below it.")
-    from_: str = Field(alias="from", description="Name of the package whose file stays.")
+    from_: str = Field(
+        alias="from", min_length=1, description="Name of the package whose file stays."
+    )
 
 
 class Target(Table):
     """`[targets.NAME]`: one image."""
 
-    device: Literal["cpu", "gpu"] = "cpu"
-    platform: Literal["linux/amd64", "linux/arm64"] = "linux/amd64"
+    device: Literal["cpu", "gpu"] = Field("cpu", description="What the image computes on.")
+    platform: Literal["linux/amd64", "linux/arm64"] = Field(
+        "linux/amd64", description="What the image runs on (OCI names)."
+    )
     python_version: Literal["3.10", "3.11", "3.12", "3.13"] = Field(
         "3.11", description="Must be the version that the Debian suites of the target carry."
     )
-    debian: DebianContents
-    python: PythonContents = PythonContents()
-    build: BuildContents = BuildContents()
-    archives: tuple[Archive, ...] = ()
-    files: tuple[Weights, ...] = ()
-    trees: tuple[Tree, ...] = ()
-    keep: tuple[Keep, ...] = ()
-    image: ImageSettings = ImageSettings()
+    debian: DebianContents = Field(description="The operating system.")
+    python: PythonContents = Field(PythonContents(), description="What pip would install.")
+    build: BuildContents = Field(BuildContents(), description="What sdists are built with.")
+    archives: tuple[Archive, ...] = Field((), description="Archives of which parts are taken.")
+    files: tuple[Weights, ...] = Field((), description="Plain files by digest.")
+    trees: tuple[Tree, ...] = Field((), description="Files and folders of this project.")
+    keep: tuple[Keep, ...] = Field((), description="Who wins a path that several bring.")
+    image: ImageSettings = Field(ImageSettings(), description="The image configuration.")
 
 
 class Config(Table):
     """hps.toml, whole."""
 
-    project: Project
-    sources: Sources = Sources()
-    lock: LockSettings = LockSettings()
-    targets: dict[Name, Target] = Field(min_length=1)
+    project: Project = Field(description="What this is.")
+    sources: Sources = Field(Sources(), description="Where artifacts come from.")
+    lock: LockSettings = Field(LockSettings(), description="How resolvers choose.")
+    targets: dict[Name, Target] = Field(min_length=1, description="The images, by name.")
