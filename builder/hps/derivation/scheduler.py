@@ -117,25 +117,22 @@ class Scheduler:
                 )
             return known[step]
 
+        asked = list(steps)
+        order = _ordered(asked)
+        wanted = set(asked)
         there: dict[Step, Outputs] = {}
-        make: dict[Step, None] = {}
         artifacts: dict[Digest, None] = {}
-        for step in reversed(_ordered(steps)):
-            wanted = step in make or step in set(steps)
-            if not wanted:
+        for step in reversed(order):
+            if step not in wanted:
                 continue
             outputs = look(step)
             if outputs is not None and not self._again and self._all_there(outputs):
-                make.pop(step, None)
                 there[step] = outputs
                 continue
-            make[step] = None
-            for value in step.inputs.values():
-                if isinstance(value, Digest):
-                    artifacts[value] = None
-                else:
-                    make[value[0]] = None
-        return Survey(there, tuple(reversed(make)), tuple(artifacts))
+            wanted |= _needs(step)
+            artifacts |= {one: None for one in step.inputs.values() if isinstance(one, Digest)}
+        make = tuple(step for step in order if step in wanted and step not in there)
+        return Survey(there, make, tuple(artifacts))
 
     def realise(self, steps: Iterable[Step]) -> dict[Step, Outputs]:
         """Make the steps and what they need; returns the outputs of all that was looked at.

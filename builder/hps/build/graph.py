@@ -1,0 +1,264 @@
+"""The build graph of a target: from locked artifacts to planned layers. Pure.
+
+Everything that shapes a layer is in a step's inputs or parameters; the numbers behind the kinds
+are the versions of the layer functions and enter each derivation.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from hps.config.schema import Archive, ImageSettings, Target
+from hps.derivation.record import Step
+from hps.errors import LockError
+from hps.layer.entry import Scheme
+from hps.lock.records import (
+    Artifact,
+    Deb,
+    Layer,
+    LockedArchive,
+    LockedTarget,
+    Sdist,
+    Wheel,
+)
+
+DEBIAN, SYSTEM, BYTECODE, WHEELS = 1, 1, 1, 1
+SDIST, ARCHIVE, FILES, TREES = 1, 1, 1, 1
+
+_VERSIONS = {"debian": DEBIAN, "system": SYSTEM, "archive": ARCHIVE, "wheels": WHEELS}
+_VERSIONS |= {"files": FILES}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedLayer:
+    """A layer before it is made: what hps.lock says of it, and the step that makes it."""
+
+    name: str
+    kind: str
+    members: tuple[str, ...]
+    step: Step
+
+    @property
+    def version(self) -> int:
+        """The version of its layer function."""
+        return _VERSIONS[self.kind]
+
+
+class Graph:
+    """The steps of one target; `layers` in the order in which they are laid down.
+
+    Args:
+        target: the artifacts; its planned layers are not looked at.
+        config: what hps.toml says of the same target.
+        epoch: time stamp of every file, in seconds since 1970.
+
+    Raises:
+        LockError: the lock does not hold what hps.toml asks for (a lock that was tampered with).
+    """
+
+    def __init__(self, target: LockedTarget, config: Target, epoch: int) -> None:
+        self._target = target
+        self._config = config
+        self._epoch = epoch
+        self._scheme = Scheme.debian(target.python_version)
+        self.system_root = self._debian_step("debian packages", target.debs)
+        self.interpreter_root = self._debian_step(
+            "interpreter", closure(target.debs, (f"python{target.python_version}",))
+        )
+        self.build_root = (
+            self._debian_step("build environment", (*target.debs, *target.build_debs))
+            if target.build_debs
+            else self.interpreter_root
+        )
+        self.sdists = {sdist.name: self.sdist_step(sdist) for sdist in target.sdists}
+        self.layers: tuple[PlannedLayer, ...] = (
+            self._debian_layer(),
+            self._system_layer(),
+            *self._archive_layers(),
+            *self._file_layers(),
+            *self._wheel_layers(),
+        )
+
+    def _debian_step(self, label: str, debs: Sequence[Deb]) -> Step:
+        return Step(
+            f"debian-layer/{DEBIAN}",
+            label,
+            {f"{deb.name}:{deb.architecture}": deb.digest for deb in debs},
+            {
+                "packages": [[deb.name, deb.architecture, deb.version] for deb in debs],
+                "exclude": list(self._config.debian.exclude),
+                "epoch": self._epoch,
+            },
+        )
+
+    def _debian_layer(self) -> PlannedLayer:
+        names = tuple(deb.name for deb in self._target.debs)
+        return PlannedLayer("debian", "debian", names, self.system_root)
+
+    def _system_layer(self) -> PlannedLayer:
+        step = Step(
+            f"system-layer/{SYSTEM}",
+            "system configuration",
+            {"root": (self.system_root, "layer")}
+            | {f"deb:{deb.name}:{deb.architecture}": deb.digest for deb in self._target.debs},
+            {
+                "packages": [[d.name, d.architecture, d.version] for d in self._target.debs],
+                "exclude": list(self._config.debian.exclude),
+                "user": self._config.image.user.model_dump(),
+                "python": self._target.python_version,
+                "bytecode": BYTECODE,
+                "epoch": self._epoch,
+            },
+        )
+        return PlannedLayer("system", "system", ("hps",), step)
+
+    def _archive_layers(self) -> list[PlannedLayer]:
+        locked = {archive.name: archive for archive in self._target.archives}
+        layers = []
+        for archive in self._config.archives:
+            if archive.name not in locked:
+                raise LockError(f"hps.lock holds no archive {archive.name}", hint="hps lock")
+            artifact = locked[archive.name]
+            step = Step(
+                f"archive-layer/{ARCHIVE}",
+                archive.name,
+                {"archive": artifact.digest},
+                _archive_parameters(archive, artifact) | {"epoch": self._epoch},
+            )
+            layers.append(PlannedLayer(archive.name, "archive", (archive.name,), step))
+        return layers
+
+    def _file_layers(self) -> list[PlannedLayer]:
+        if not self._target.files:
+            return []
+        step = Step(
+            f"files-layer/{FILES}",
+            "files",
+            {f"file:{file.to}": file.digest for file in self._target.files},
+            {
+                "files": [[file.to, file.file, file.size] for file in self._target.files],
+                "epoch": self._epoch,
+            },
+        )
+        return [PlannedLayer("files", "files", tuple(f.file for f in self._target.files), step)]
+
+    def _wheel_layers(self) -> list[PlannedLayer]:
+        groups = wheel_groups(
+            (*self._target.wheels, *self._target.sdists),
+            self._config.image,
+            taken=2 + len(self._target.archives) + bool(self._target.files),
+        )
+        return [
+            PlannedLayer(
+                name, "wheels", tuple(one.name for one in group), self._wheels(name, group)
+            )
+            for name, group in groups
+        ]
+
+    def _wheels(self, name: str, group: Sequence[Wheel | Sdist]) -> Step:
+        inputs: dict[str, object] = {}
+        for one in group:
+            wheel = (self.sdists[one.name], "wheel") if isinstance(one, Sdist) else one.digest
+            inputs[f"wheel:{one.name}"] = wheel
+            inputs[f"bytecode:{one.name}"] = (self._bytecode(one, wheel), "bytecode")
+        return Step(
+            f"wheels-layer/{WHEELS}",
+            f"layer {name}",
+            inputs,  # type: ignore[arg-type] # both kinds of value are what a Step takes
+            {
+                "wheels": [[one.name, _wheel_file(one)] for one in group],
+                "scheme": asdict(self._scheme),
+                "prune": list(self._config.python.prune),
+                "exclude": {one.name: self._excluded(one.name) for one in group},
+                "epoch": self._epoch,
+            },
+        )
+
+    def _bytecode(self, one: Wheel | Sdist, wheel: object) -> Step:
+        return Step(
+            f"bytecode/{BYTECODE}",
+            f"bytecode {one.name}",
+            {"wheel": wheel, "root": (self.interpreter_root, "layer")},  # type: ignore[dict-item] # as above
+            {
+                "file": _wheel_file(one),
+                "python": self._target.python_version,
+                "scheme": asdict(self._scheme),
+                "prune": list(self._config.python.prune),
+            },
+        )
+
+    def sdist_step(self, sdist: Sdist) -> Step:
+        """The step that builds an sdist's wheel in the sandbox."""
+        return Step(
+            f"sdist-wheel/{SDIST}",
+            f"wheel {sdist.name}",
+            {"sdist": sdist.digest, "root": (self.build_root, "layer")}
+            | {f"build:{wheel.name}": wheel.digest for wheel in sdist.build},
+            {
+                "sdist": sdist.file,
+                "build": [[wheel.name, wheel.file] for wheel in sdist.build],
+                "python": self._target.python_version,
+                "epoch": self._epoch,
+            },
+        )
+
+    def _excluded(self, name: str) -> list[str]:
+        """Paths that another package keeps (`[[targets.NAME.keep]]`)."""
+        return sorted(keep.path.lstrip("/") for keep in self._config.keep if keep.from_ != name)
+
+
+def closure(debs: Sequence[Deb], names: Iterable[str]) -> tuple[Deb, ...]:
+    """The packages of those names and all that they depend on, by the lock's `via`."""
+    inside = set(names)
+    grew = True
+    while grew:
+        more = {deb.name for deb in debs if inside & set(deb.via)} - inside
+        inside |= more
+        grew = bool(more)
+    return tuple(deb for deb in debs if deb.name in inside)
+
+
+def wheel_groups(
+    wheels: Sequence[Wheel | Sdist], image: ImageSettings, *, taken: int
+) -> list[tuple[str, list[Wheel | Sdist]]]:
+    """One group for each large wheel, within the layer budget, then one for all the others.
+
+    `taken` layers are spoken for by other contents, and one is kept for the project's trees.
+    """
+    budget = max(1, image.layers - taken - 1)
+    by_size = sorted(wheels, key=lambda one: (-_wheel_size(one), one.name))
+    large = [one for one in by_size if _wheel_size(one) >= image.large][: budget - 1]
+    alone = {one.name for one in large}
+    rest = sorted((one for one in wheels if one.name not in alone), key=lambda one: one.name)
+    groups = [(one.name, [one]) for one in large]
+    return [*groups, ("python", rest)] if rest else groups
+
+
+def planned(layer: Layer) -> tuple[str, str, int, tuple[str, ...]]:
+    """What a locked layer says of its plan, to compare with a PlannedLayer."""
+    return layer.name, layer.kind, layer.version, layer.members
+
+
+def artifacts(target: LockedTarget) -> list[Artifact]:
+    """Every artifact of a target, build dependencies included."""
+    found: list[Artifact] = [*target.debs, *target.build_debs, *target.wheels, *target.archives]
+    found += target.files
+    for sdist in target.sdists:
+        found += [sdist, *sdist.build]
+    return found
+
+
+def _archive_parameters(archive: Archive, artifact: LockedArchive) -> dict[str, object]:
+    return {
+        "name": archive.name,
+        "file": artifact.file,
+        "strip": archive.strip_components,
+        "copy": [rule.model_dump(by_alias=True) for rule in archive.copy_],
+    }
+
+
+def _wheel_file(one: Wheel | Sdist) -> str:
+    return one.wheel if isinstance(one, Sdist) else one.file
+
+
+def _wheel_size(one: Wheel | Sdist) -> int:
+    return one.wheel_size if isinstance(one, Sdist) else one.size

@@ -1,0 +1,127 @@
+"""The command line: finds the verb, runs it, turns errors into messages and exit codes.
+
+stdout is data, stderr is talk. Verbs are imported when they run, so that `hps --version` and
+completion stay fast.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hps import __version__
+from hps.errors import HpsError
+
+_VERBS = {
+    "init": ("init", "Write a commented hps.toml for this directory."),
+    "lock": ("lock", "Decide every artifact and layer, and write hps.lock."),
+    "build": ("build", "Build images from hps.lock and prove that they come out as it says."),
+    "run": ("run", "Start an image with bubblewrap or Docker."),
+    "load": ("load", "Hand an image to a Docker daemon."),
+    "why": ("why", "Say which layer, artifact and requirement brought a file of an image."),
+    "diff": ("diff", "Compare two locks: packages, digests, bytes that have to move."),
+    "graph": ("graph", "Print the build graph of a target."),
+    "export": ("export", "Write what other tools read: requirements.txt, pylock.toml."),
+    "store": ("store", "Look at, verify, fill and clean the store."),
+}
+
+
+class _Verbs(click.Group):
+    """Imports the module of a verb when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _VERBS:
+            return None
+        module = importlib.import_module(f"hps.cli.{_VERBS[cmd_name][0]}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, text) for name, (_, text) in _VERBS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], _VERBS, n=1)
+            if near:
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 2 usage or hps.toml, 3 lock, 4 fetch, 5 integrity, 6 build, "
+    "7 not reproducible, 8 publish, run or swap. Completion: "
+    'eval "$(_HPS_COMPLETE=bash_source hps)" (or zsh_source, fish_source).',
+)
+@click.version_option(__version__, prog_name="hps")
+@click.option(
+    "-C",
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=None,
+    help="Work on the project of this directory instead of the current one.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Report results and errors as JSON.")
+@click.pass_context
+def hps(context: click.Context, directory: Path | None, *, as_json: bool) -> None:
+    """Reproducible builds for model serving.
+
+    hps.toml says what is wanted, hps.lock says byte for byte what it is made of and what it must
+    come out as, and `hps build --frozen` proves it.
+    """
+    context.obj = {"directory": directory or Path.cwd(), "json": as_json}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with a code that tells the cause."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        result = hps.main(args=arguments, prog_name="hps", standalone_mode=False)
+    except HpsError as error:
+        _tell(error, as_json="--json" in words)
+        return error.exit_code
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; nothing is lost, run it again to carry on", err=True)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; say nothing more
+        return 141
+    return result if isinstance(result, int) else 0
+
+
+def _tell(error: HpsError, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(error.as_json(), indent=2))
+    click.echo(str(error), err=True)
+
+
+def report(value: Any) -> None:
+    """Print a result as JSON on stdout."""
+    click.echo(json.dumps(value, indent=2))
