@@ -1,0 +1,140 @@
+"""dpkg's database of a layer of packages, so that dpkg and scanners know what an image holds.
+
+Formats as dpkg 1.21 writes them: the status file of deb-control(5) with a Status field, and the
+files of /var/lib/dpkg/info. What is left out of the layer is in no list, so that `dpkg --verify`
+is content, and is written down as path-exclude options (dpkg(1)), so that a later apt-get in a
+derived image leaves it out as well.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from hps.errors import UnsafeArchiveError
+from hps.layer.deb import ControlArchive
+from hps.layer.entry import Entry
+
+_ADMIN = "var/lib/dpkg"
+_OWNER = "dpkg-database"
+_WRITTEN_HERE = {"list", "md5sums", "conffiles"}
+_TRIGGER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")  # it becomes a file name
+_FOLDERS = ("alternatives", "info", "parts", "triggers", "updates")
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A package as it lies in the layer.
+
+    Args:
+        control: its control archive.
+        paths: what it ships, in its order, without what is left out or replaced.
+        md5: MD5 by path, for those paths that have one.
+    """
+
+    control: ControlArchive
+    paths: Sequence[str]
+    md5: Mapping[str, str]
+
+    @property
+    def identity(self) -> str:
+        """The name of its files in the info folder: with `:arch` when it is Multi-Arch: same."""
+        fields = self.control.fields
+        if fields.get("Multi-Arch") == "same":
+            return f"{self.control.name}:{fields['Architecture']}"
+        return self.control.name
+
+    @property
+    def conffiles(self) -> list[str]:
+        """Those conffiles that are there."""
+        present = set(self.paths)
+        return [path for path in self.control.conffiles if path in present]
+
+
+def entries(packages: Sequence[Installed], left_out: Sequence[str]) -> list[Entry]:
+    """The database as entries.
+
+    Args:
+        packages: all packages of the layer.
+        left_out: folders without leading slash that were left out.
+    """
+    ordered = sorted(packages, key=lambda package: package.identity)
+    files = {
+        "status": "".join(_paragraph(package) for package in ordered),
+        "info/format": "1\n",
+        **_triggers(ordered),
+    }
+    found = [text_entry(f"{_ADMIN}/{name}", text) for name, text in files.items()]
+    found += [Entry(f"{_ADMIN}/{name}", "directory", _OWNER) for name in _FOLDERS]
+    for package in ordered:
+        found += _info(package)
+    if left_out:
+        found.append(text_entry("etc/dpkg/dpkg.cfg.d/hps", _excludes(left_out)))
+    return found
+
+
+def text_entry(path: str, text: str, owner: str = _OWNER, mode: int | None = None) -> Entry:
+    """A file that is made here, from memory."""
+    data = text.encode("utf-8", "surrogateescape")
+    return Entry(path, "file", owner, size=len(data), open=partial(io.BytesIO, data), mode=mode)
+
+
+def _paragraph(package: Installed) -> str:
+    """One package of the status file, fields in their order with Status behind Package."""
+    fields = dict(package.control.fields)
+    lines = [f"Package: {fields.pop('Package')}", "Status: install ok installed"]
+    lines += [f"{name}: {value}" if value else f"{name}:" for name, value in fields.items()]
+    conffiles = [f" /{path} {package.md5[path]}" for path in package.conffiles]
+    if conffiles:
+        lines += ["Conffiles:", *conffiles]
+    return "\n".join(lines) + "\n\n"
+
+
+def _info(package: Installed) -> Iterator[Entry]:
+    stem = f"{_ADMIN}/info/{package.identity}"
+    conffiles = set(package.conffiles)
+    listed = ["/.", *(f"/{path}" for path in package.paths)]
+    sums = [f"{md5}  {path}" for path, md5 in package.md5.items() if path not in conffiles]
+    yield text_entry(f"{stem}.list", _lines(listed))
+    yield text_entry(f"{stem}.md5sums", _lines(sums))
+    if conffiles:
+        yield text_entry(f"{stem}.conffiles", _lines(f"/{path}" for path in package.conffiles))
+    for name, data in package.control.files.items():
+        if name not in _WRITTEN_HERE:
+            script = name in package.control.scripts or name == "config"
+            yield Entry(
+                f"{stem}.{name}", "file", _OWNER, script, len(data), open=partial(io.BytesIO, data)
+            )
+
+
+def _triggers(packages: Sequence[Installed]) -> dict[str, str]:
+    """Who waits for which trigger (deb-triggers(5)), so that a later apt-get runs ldconfig."""
+    interested: dict[str, list[str]] = {"File": []}
+    for package in packages:
+        text = package.control.files.get("triggers", b"").decode("utf-8", "surrogateescape")
+        for line in text.splitlines():
+            directive, _, name = " ".join(line.partition("#")[0].split()).partition(" ")
+            if directive not in {"interest", "interest-await", "interest-noawait"}:
+                continue
+            who = package.identity + ("/noawait" if directive.endswith("noawait") else "")
+            if name.startswith("/"):
+                interested["File"].append(f"{name} {who}")
+            elif _TRIGGER.fullmatch(name):
+                interested.setdefault(name, []).append(who)
+            else:
+                raise UnsafeArchiveError(
+                    f"{package.identity} waits for an unsafe trigger", got=repr(name)
+                )
+    return {f"triggers/{name}": _lines(lines) for name, lines in interested.items()}
+
+
+def _excludes(folders: Sequence[str]) -> str:
+    lines = ["# Left out of this image by hps (exclude in hps.toml)."]
+    lines += [f"path-exclude=/{folder}/*" for folder in sorted(folders)]
+    lines.append("path-include=/usr/share/doc/*/copyright")
+    return _lines(lines)
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,122 @@
+"""Reading tar streams strictly: what tarfile lets pass in silence is an error here."""
+
+import tarfile
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from hps.errors import UnsafeArchiveError
+from hps.layer.decompress import PIECE, damage
+from hps.layer.entry import Kind
+from hps.layer.paths import Limits, safe
+
+_EXTENSIONS = {
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+}
+_EXTENSION_BYTES = 1 << 20  # tarfile reads extension headers into memory
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a tar; `reader` is good until the next member is asked for."""
+
+    path: str  # "" is the root itself
+    kind: Kind
+    mode: int
+    size: int
+    link: str
+    reader: BinaryIO | None
+
+
+class _StrictTarInfo(tarfile.TarInfo):
+    """Raises where tarfile takes a damaged or missing header for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictTarInfo":
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _EXTENSIONS and info.size > _EXTENSION_BYTES:
+            raise tarfile.ReadError(f"an extension header of {info.size} bytes")
+        return info
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> "_StrictTarInfo":
+        try:
+            return super().fromtarfile(archive)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed lacks it
+            raise  # the block of zeros that ends an archive (POSIX pax, "ustar Interchange Format")
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"no header where one must be ({error})") from error
+
+
+def members(
+    stream: BinaryIO, where: str, *, packed: int, limits: Limits
+) -> Generator[Member, None, None]:
+    """The members of an uncompressed tar stream, in order, with safe names.
+
+    Hard links give their target's normalised path as `link`; symbolic links theirs as written.
+
+    Args:
+        stream: read forwards only.
+        where: the archive's name, for errors.
+        packed: bytes of the compressed archive, to tell a bomb.
+        limits: how much it may hold.
+
+    Raises:
+        UnsafeArchiveError: damaged or cut off, an unsafe name, a device, pipe or sparse file, or
+            more than the limits allow.
+    """
+    files = size = 0
+    with (
+        damage(where),
+        tarfile.open(
+            fileobj=stream, mode="r|", bufsize=PIECE, tarinfo=_StrictTarInfo, errors="strict"
+        ) as archive,
+    ):
+        for info in archive:
+            archive.members = []  # type: ignore[attr-defined]  # tarfile keeps them all
+            files, size = files + 1, size + max(info.size, 0)
+            limits.check(where, files=files, size=size, packed=packed)
+            reader = archive.extractfile(info) if info.isreg() else None
+            yield _member(info, cast("BinaryIO | None", reader), where)
+
+
+def _member(info: tarfile.TarInfo, reader: BinaryIO | None, where: str) -> Member:
+    kind = _kind(info)
+    if kind is None or info.issparse() or info.size < 0:
+        raise UnsafeArchiveError(
+            f"{where} holds something that is no file, folder or link: {info.name!r}",
+            got=f"tar type {info.type!r}",
+        )
+    path = _safe(info.name, where)
+    link = info.linkname
+    if kind == "hardlink":
+        link = _safe(link, where)
+    elif kind == "symlink" and (not link or not link.isprintable()):
+        raise UnsafeArchiveError(f"{where}: {path} is a link with an unsafe target", got=link)
+    if not path and kind != "directory":
+        raise UnsafeArchiveError(f"{where} holds a {kind} in place of its root")
+    size = info.size if kind == "file" else 0
+    return Member(path, kind, info.mode & 0o7777, size, link, reader)
+
+
+def _kind(info: tarfile.TarInfo) -> Kind | None:
+    if info.isdir():
+        return "directory"
+    if info.issym():
+        return "symlink"
+    if info.islnk():
+        return "hardlink"
+    return "file" if info.isreg() else None
+
+
+def _safe(name: str, where: str) -> str:
+    if name.rstrip("/") in {"", "."} and name:
+        return ""
+    try:
+        return safe(name)
+    except UnsafeArchiveError as error:
+        raise UnsafeArchiveError(f"{where}: {error.message}", got=error.got) from error
