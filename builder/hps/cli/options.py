@@ -1,0 +1,111 @@
+"""Options that several verbs share, and how results are reported."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hps.build.project import Project
+from hps.build.workbench import Workbench
+from hps.derivation.sandbox import Sandbox
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def project(context: click.Context) -> Project:
+    """The project of `-C` or of the current directory."""
+    return Project.open(context.find_root().obj["directory"])
+
+
+def wants_json(context: click.Context) -> bool:
+    """Whether --json was given, before or behind the verb."""
+    root = context.find_root()
+    return bool(root.obj["json"]) or bool(context.params.get("as_json"))
+
+
+def report(value: Any) -> None:
+    """Print a result as JSON on stdout."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def json_option(function: F) -> F:
+    """`--json` behind the verb."""
+    return click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")(function)
+
+
+def work_options(function: F) -> F:
+    """Options of every verb that fetches and builds."""
+    for option in (
+        click.option(
+            "--store",
+            type=click.Path(file_okay=False, path_type=Path),
+            help="Folder of the store (default: $HPS_STORE, else the user's cache folder).",
+        ),
+        click.option("--offline", is_flag=True, help="Fetch nothing; use what the store has."),
+        click.option(
+            "-j",
+            "--jobs",
+            type=click.IntRange(1, 64),
+            default=None,
+            help="Steps at a time (default: the cores this process may use).",
+        ),
+        click.option(
+            "-p",
+            "--index",
+            "indexes",
+            multiple=True,
+            metavar="[ALIAS=]URL",
+            help="Address of a Python index on this machine; without ALIAS, of `default`. "
+            "It never enters the lock.",
+        ),
+        click.option(
+            "--sandbox",
+            type=click.Choice(["bubblewrap", "docker"]),
+            default="bubblewrap",
+            show_default=True,
+            help="What runs code of packages.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def workbench(context: click.Context) -> Workbench:
+    """The workbench that the shared options describe."""
+    from hps.cli.progress import make_progress
+
+    given = context.params
+    return Workbench.open(
+        project(context),
+        store=given.get("store"),
+        environment=os.environ,
+        offline=bool(given.get("offline")),
+        jobs=given.get("jobs") or len(os.sched_getaffinity(0)),
+        indexes=_indexes(given.get("indexes", ())),
+        sandbox=_sandbox(given.get("sandbox", "bubblewrap")),
+        progress=make_progress(),
+    )
+
+
+def _indexes(words: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        alias, mark, url = word.partition("=")
+        if mark and alias.replace("-", "").replace("_", "").isalnum():
+            found[alias] = url
+        else:
+            found["default"] = word
+    return found
+
+
+def _sandbox(name: str) -> Sandbox:
+    if name == "docker":
+        from hps.oci.docker import DockerSandbox
+
+        return DockerSandbox()
+    from hps.derivation.bubblewrap import Bubblewrap
+
+    return Bubblewrap()
