@@ -162,10 +162,11 @@ def test_plain_headers_are_those_of_tarfile() -> None:
 
 
 def _with_mtime(blocks: bytes, epoch: int) -> bytes:
-    """tarfile gives extended headers the time 0; ours have the epoch like all else."""
+    """tarfile gives extended headers time and mode 0; ours have the epoch and 0644."""
     if blocks[156:157] != b"x":
         return blocks
     block = bytearray(blocks[:512])
+    block[100:108] = b"0000644\0"
     block[136:148] = b"%011o\0" % epoch
     block[148:156] = b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
