@@ -1,0 +1,310 @@
+"""Resolving Python packages: requirements in, exactly one file per package out.
+
+uv resolves for the target's Python and glibc whatever the host is, and never runs build code
+(`--no-build`). It is asked twice: for the versions and who asked for them, then for the files of
+those versions, from its cache.
+"""
+
+import re
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote, urlsplit
+
+from packaging.requirements import InvalidRequirement
+from packaging.requirements import Requirement as ParsedRequirement
+from packaging.utils import canonicalize_name
+
+from hps.errors import ConfigError, OfflineError, ResolutionError
+from hps.lock.python_tags import choose_wheel, machine, ranks
+from hps.lock.records import Resolver
+from hps.lock.uv_tool import compile_requirements, uv_version
+
+_GLIBC_OF_UV = (17, 28, *range(31, 41))  # the manylinux_2_x targets that uv knows
+_PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One requirement (PEP 508) and who asks: a requirement file, or a key path of hps.toml."""
+
+    text: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRequest:
+    """All that decides which Python packages a target gets.
+
+    Args:
+        requirements: what is asked for.
+        python_version: `3.11`, or `3.11.2` when the target's exact version is known.
+        glibc: version of the target's C library.
+        platform: `linux/amd64` or `linux/arm64`.
+        index_url: base address of the only index; stays in memory.
+        as_of: files uploaded later do not exist.
+        prerelease: whether pre-releases may be chosen.
+        preferences: versions of an earlier lock, by project; kept where they still fit.
+        upgrade: which preferences are not kept.
+        find_links: folder of wheels that were made from sdists.
+        constraints: further version limits, for instance of `python.sdists`.
+        offline: resolve from uv's cache alone.
+    """
+
+    requirements: tuple[Requirement, ...]
+    python_version: str
+    glibc: tuple[int, int]
+    index_url: str
+    platform: str = "linux/amd64"
+    as_of: datetime | None = None
+    prerelease: bool = False
+    preferences: Mapping[str, str] = field(default_factory=dict)
+    upgrade: Literal["none", "all"] | frozenset[str] = "none"
+    find_links: Path | None = None
+    constraints: tuple[str, ...] = ()
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedWheel:
+    """The file chosen for one package.
+
+    `size` is None when the index does not tell it. `url` is where the index has it; it is never
+    written down. `via` are the projects and the `where` of the requirements that asked for it.
+    """
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    size: int | None
+    url: str = field(repr=False, compare=False)
+    via: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PythonResolution:
+    """What was chosen, sorted by name, and by whom."""
+
+    wheels: tuple[ResolvedWheel, ...]
+    resolver: Resolver
+
+
+def resolve(request: PythonRequest, *, host_python: str | None = None) -> PythonResolution:
+    """Choose the packages of a request.
+
+    Args:
+        request: see `PythonRequest`.
+        host_python: interpreter that uv asks about itself; the result is the same for any.
+
+    Raises:
+        ConfigError: a requirement cannot be read, or names an address.
+        ResolutionError: nothing fits; uv's explanation is in `details`.
+        FetchError: the index could not be reached.
+        OfflineError: `offline`, and uv's cache does not hold enough.
+    """
+    check_requirements(request.requirements)
+    resolver = Resolver(name="uv", version=uv_version(), flags=resolver_flags(request.as_of))
+    if not request.requirements:
+        return PythonResolution((), resolver)
+    with tempfile.TemporaryDirectory(prefix="hps-uv-") as name:
+        folder = Path(name)
+        pins = _resolve_versions(request, folder, host_python)
+        document = _resolve_files(request, pins, folder, host_python)
+    return PythonResolution(choose_files(document, pins, request), resolver)
+
+
+def resolver_flags(as_of: datetime | None) -> tuple[str, ...]:
+    """The options of uv that hold for every target of a lock; the others are in the target."""
+    flags = ["--index-strategy=first-index", "--no-build", "--resolution=highest"]
+    if as_of is not None:
+        flags.append(f"--exclude-newer={_timestamp(as_of)}")
+    return tuple(sorted(flags))
+
+
+def check_requirements(requirements: Iterable[Requirement]) -> None:
+    """Refuse what is not a plain requirement; all faults at once (ConfigError)."""
+    faults = []
+    for requirement in requirements:
+        try:
+            parsed = ParsedRequirement(requirement.text)
+        except InvalidRequirement as error:
+            reason = str(error).splitlines()[0]
+            faults.append(f"{requirement.where}: {requirement.text!r}: {reason}")
+            continue
+        if parsed.url is not None:
+            faults.append(
+                f"{requirement.where}: {requirement.text!r}: an address instead of a version; "
+                "a lock names no host"
+            )
+    if faults:
+        raise ConfigError(
+            "requirements that hps cannot use",
+            details=tuple(faults),
+            expected="one requirement a line (PEP 508), such as requests[socks]>=2.32",
+            hint="remove options, hashes and addresses; an index belongs into [sources.python]",
+        )
+
+
+def _timestamp(time: datetime) -> str:
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def uv_platform(platform: str, glibc: tuple[int, int]) -> str:
+    """The target of uv that is nearest to a glibc and not newer."""
+    major, minor = glibc
+    known = [older for older in _GLIBC_OF_UV if (2, older) <= (major, minor)]
+    if not known:
+        raise ResolutionError(
+            f"glibc {major}.{minor} is older than any that wheels are published for today",
+            expected="glibc 2.17 or newer",
+        )
+    return f"{machine(platform)}-manylinux_2_{known[-1]}"
+
+
+def _common_options(request: PythonRequest) -> list[str]:
+    options = list(resolver_flags(request.as_of))
+    options += ["--python-version", request.python_version]
+    options += ["--python-platform", uv_platform(request.platform, request.glibc)]
+    if request.find_links is not None:
+        options += ["--find-links", str(request.find_links.resolve())]
+        if request.as_of is not None:
+            # What was made here has no upload time; it is pinned by its sdist instead.
+            for name in _projects(request.find_links):
+                options += ["--exclude-newer-package", f"{name}=false"]
+    return options
+
+
+def _projects(folder: Path) -> list[str]:
+    return sorted({canonicalize_name(path.name.split("-")[0]) for path in folder.glob("*.whl")})
+
+
+@dataclass(frozen=True, slots=True)
+class _Pin:
+    version: str
+    via: tuple[str, ...]
+
+
+def _resolve_versions(
+    request: PythonRequest, folder: Path, host_python: str | None
+) -> dict[str, _Pin]:
+    """Versions of all packages by name, with who asked."""
+    origins: dict[str, str] = {}
+    lines: dict[str, list[str]] = {}
+    for requirement in request.requirements:
+        lines.setdefault(requirement.where, []).append(requirement.text)
+    for number, (where, texts) in enumerate(lines.items()):
+        origins[f"-r {number}.in"] = where
+        (folder / f"{number}.in").write_text("".join(f"{text}\n" for text in texts))
+    output = folder / "versions.txt"
+    output.write_text(
+        "".join(f"{name}=={version}\n" for name, version in sorted(request.preferences.items()))
+    )
+    options = _common_options(request)
+    options += ["--prerelease", "allow" if request.prerelease else "disallow"]
+    options += ["--output-file", output.name, "--annotation-style", "split"]
+    if request.constraints:
+        (folder / "limits.in").write_text("".join(f"{text}\n" for text in request.constraints))
+        options += ["--constraints", "limits.in"]
+    if request.upgrade == "all":
+        options.append("--upgrade")
+    elif request.upgrade != "none":
+        for name in sorted(request.upgrade):
+            options += ["--upgrade-package", name]
+    if request.offline:
+        options.append("--offline")
+    options += [f"{number}.in" for number in range(len(lines))]
+    compile_requirements(options, folder, index_url=request.index_url, host_python=host_python)
+    return read_annotated(output.read_text(), origins)
+
+
+def read_annotated(text: str, origins: Mapping[str, str]) -> dict[str, _Pin]:
+    """Read requirements.txt with uv's split annotations; `origins` names its input files."""
+    versions: dict[str, str] = {}
+    via: dict[str, set[str]] = {}
+    name = ""
+    for line in text.splitlines():
+        if pin := _PIN.match(line):
+            name = canonicalize_name(pin["name"])
+            versions[name] = pin["version"]
+            via[name] = set()
+        elif line.lstrip().startswith("#") and name:
+            asker = line.lstrip(" #").removeprefix("via").strip()
+            if asker and not asker.startswith("-c "):
+                via[name].add(origins.get(asker, asker))
+    return {name: _Pin(version, tuple(sorted(via[name]))) for name, version in versions.items()}
+
+
+def _resolve_files(
+    request: PythonRequest, pins: Mapping[str, _Pin], folder: Path, host_python: str | None
+) -> Mapping[str, Any]:
+    """The files of exactly these versions, as the document of a pylock.toml (PEP 751)."""
+    (folder / "pins.in").write_text(
+        "".join(f"{name}=={pin.version}\n" for name, pin in sorted(pins.items()))
+    )
+    options = _common_options(request)
+    options += ["--prerelease", "allow", "--no-deps", "--no-annotate"]  # the pins say it all
+    options += ["--format", "pylock.toml", "--output-file", "pylock.toml", "pins.in"]
+    try:
+        compile_requirements(
+            [*options, "--offline"],
+            folder,
+            index_url=request.index_url,
+            host_python=host_python,
+        )
+    except OfflineError:
+        if request.offline:
+            raise
+        # An index without hashes makes uv download files to hash them.
+        compile_requirements(options, folder, index_url=request.index_url, host_python=host_python)
+    return tomllib.loads((folder / "pylock.toml").read_text())
+
+
+def choose_files(
+    document: Mapping[str, Any], pins: Mapping[str, _Pin], request: PythonRequest
+) -> tuple[ResolvedWheel, ...]:
+    """Exactly one file for each pin out of a pylock.toml document, sorted by name."""
+    ranked = ranks(request.python_version, request.platform, request.glibc)
+    packages: dict[str, Any] = {
+        canonicalize_name(package["name"]): package for package in document["packages"]
+    }
+    if packages.keys() != pins.keys():
+        odd = sorted(packages.keys() ^ pins.keys())
+        raise ResolutionError(f"uv gave two different sets of packages: {', '.join(odd)}")
+    chosen = []
+    for name, pin in sorted(pins.items()):
+        files = {_file_name(wheel): wheel for wheel in packages[name].get("wheels", ())}
+        file = choose_wheel(files, ranked)
+        if file is None:
+            raise ResolutionError(
+                f"{name} {pin.version} has no wheel that fits the target",
+                expected=f"Python {request.python_version}, {request.platform}, "
+                f"glibc {request.glibc[0]}.{request.glibc[1]}",
+                got=", ".join(sorted(files)) or "an sdist only",
+                hint=f'add "{name}" to python.sdists of the target, or choose another version',
+            )
+        wheel = files[file]
+        chosen.append(
+            ResolvedWheel(
+                name=name,
+                version=pin.version,
+                file=file,
+                sha256=wheel["hashes"]["sha256"],
+                size=wheel.get("size"),
+                url=wheel.get("url") or wheel["path"],
+                via=pin.via,
+            )
+        )
+    return tuple(chosen)
+
+
+def _file_name(wheel: Mapping[str, Any]) -> str:
+    """PEP 751: `name`, or else the last part of `path` or `url`."""
+    name = wheel.get("name")
+    if isinstance(name, str):
+        return name
+    return unquote(urlsplit(str(wheel.get("path") or wheel["url"])).path.rpartition("/")[2])
