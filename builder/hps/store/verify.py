@@ -66,7 +66,7 @@ def verify(
             except BlobMissingError:
                 return None  # set aside by somebody else since it was listed
             except StoreCorruptError as error:
-                damaged[digest] = str(error)
+                damaged[digest] = "; ".join((error.message, f"got {error.got}", *error.details))
                 return 0
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing frees the interpreter's lock
@@ -97,7 +97,7 @@ def _repair(
         repair(digest)
         store.check(digest)
     except HpsError as error:
-        errors[digest] = str(error)
+        errors[digest] = f"{digest} could not be repaired: {error.message}"
         return False
     return True
 
