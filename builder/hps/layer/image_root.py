@@ -1,0 +1,86 @@
+"""Reading an unpacked root file system without ever leaving it."""
+
+import os
+import posixpath
+import stat
+from pathlib import Path
+
+from hps.errors import UnsafeArchiveError
+from hps.layer.paths import Limits
+
+
+class ImageRoot:
+    """The files of an image, by the paths that a process inside would use.
+
+    Links are followed as chroot(2) would: an absolute target starts at the image's own root.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def resolve(self, path: str) -> str | None:
+        """The path without links, relative to the root; None when nothing is there.
+
+        Raises:
+            UnsafeArchiveError: the links go in circles.
+        """
+        left, done, links = path.split("/")[::-1], "", 0
+        while left:
+            part = left.pop()
+            if part in {"", "."}:
+                continue
+            if part == "..":
+                done = posixpath.dirname(done)
+                continue
+            here = posixpath.join(done, part)
+            mode = self._mode(here)
+            if mode is None:
+                return None
+            if not stat.S_ISLNK(mode):
+                done = here
+                continue
+            links += 1
+            if links > Limits().links:
+                raise UnsafeArchiveError(f"the links at /{path} go in circles")
+            target = str((self._folder / here).readlink())
+            done = "" if target.startswith("/") else done
+            left += target.split("/")[::-1]
+        return done
+
+    def exists(self, path: str) -> bool:
+        """Whether something is there, links followed."""
+        return self.resolve(path) is not None
+
+    def holds(self, path: str) -> bool:
+        """Whether this very name is there, be it a link to nothing."""
+        folder = self.resolve(posixpath.dirname(path))
+        if folder is None:
+            return False
+        return self._mode(posixpath.join(folder, posixpath.basename(path))) is not None
+
+    def read(self, path: str) -> bytes | None:
+        """A regular file's bytes, in memory; None when there is none."""
+        place = self.resolve(path)
+        if place is None or not stat.S_ISREG(self._mode(place) or 0):
+            return None
+        return (self._folder / place).read_bytes()
+
+    def files(self, folder: str, suffix: str = "") -> list[str]:
+        """Regular files below a folder, sorted, whose names end so; links are not followed."""
+        place = self.resolve(folder)
+        if place is None:
+            return []
+        top = self._folder / place
+        found = [
+            posixpath.join(folder, os.path.relpath(os.path.join(parent, name), top))  # noqa: PTH118
+            for parent, _, names in os.walk(top)
+            for name in names
+            if name.endswith(suffix)
+        ]
+        return sorted(path for path in found if stat.S_ISREG(self._mode(path) or 0))
+
+    def _mode(self, path: str) -> int | None:
+        try:
+            return (self._folder / path).lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            return None

@@ -1,0 +1,223 @@
+"""What maintainer scripts would have done that matters, as steps without scripts.
+
+Each step names the package and script that it stands for; docs/reference/system-steps.md lists
+them and what is left undone. Steps read the unpacked packages, and what one run in the sandbox
+computed with the image's own tools. A path that a package ships is never replaced.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from hps.config.schema import User
+from hps.derivation.sandbox import Command
+from hps.errors import BuildError
+from hps.layer import accounts, alternatives, certificates
+from hps.layer.dpkg_database import text_entry
+from hps.layer.entry import Entry
+from hps.layer.image_root import ImageRoot
+
+VERSION = 1  # grows when the same root gives other entries
+
+ENVIRONMENT: Mapping[str, str] = {"LANG": "C.UTF-8"}  # libc-bin ships this locale ready-made
+
+_SCRIPT = """\
+set -eu
+if [ -x /usr/sbin/ldconfig ]; then
+    /usr/sbin/ldconfig -X -C /out/ld.so.cache
+fi
+for certificate in "$@"; do
+    hash=$(/usr/bin/openssl x509 -noout -subject_hash -in "$certificate")
+    echo "$hash $certificate"
+done >/out/certificate-hashes
+"""
+_HASH_LINE = re.compile(r"([0-9a-f]{8}) /(.+)")
+
+
+def system_command(root: Path, output: Path, epoch: int) -> Command:
+    """The run in the sandbox that computes what only the image's own tools can.
+
+    It writes ld.so.cache (libc-bin's ldconfig; no links are made and the aux-cache, which holds
+    inode numbers, is not used) and the subject hash of each CA certificate (openssl).
+
+    Args:
+        root: the unpacked packages.
+        output: an empty folder for what it writes.
+        epoch: the time stamp of the image, seconds since 1970.
+
+    Raises:
+        BuildError: the image has no shell to run it with.
+    """
+    image = ImageRoot(root)
+    if not image.exists("bin/sh"):
+        raise BuildError(
+            "the image holds no /bin/sh", hint="add dash to debian.packages in hps.toml"
+        )
+    found = image.files(certificates.SHARE, ".crt") if image.exists("usr/bin/openssl") else []
+    return Command(
+        argv=["/bin/sh", "-c", _SCRIPT, "system", *(f"/{path}" for path in found)],
+        root=root,
+        output=output,
+        environment={
+            "LC_ALL": "C.UTF-8",
+            "PATH": "/usr/sbin:/usr/bin",
+            "SOURCE_DATE_EPOCH": str(epoch),
+        },
+        timeout=300,
+    )
+
+
+def system_entries(root: Path, output: Path, user: User) -> list[Entry]:
+    """The system layer: all steps, sorted by path.
+
+    Args:
+        root: the unpacked packages, with dpkg's database.
+        output: where the run of `system_command` wrote.
+        user: who runs the image.
+
+    Raises:
+        BuildError: the user is in conflict with one of Debian's.
+        UnsafeArchiveError: a package's script or link leads out of the image.
+    """
+    image = ImageRoot(root)
+    found = [
+        *base_files(image),
+        *origin(image),
+        *users(image, user),
+        *shells(image),
+        *name_services(image),
+        *time_zone(image),
+        *locale(image),
+        *library_cache(output),
+        *trusted_certificates(image, output),
+        *alternative_links(image),
+    ]
+    new = [entry for entry in found if not image.holds(entry.path)]
+    return sorted(new, key=lambda entry: entry.path.encode())
+
+
+def base_files(image: ImageRoot) -> list[Entry]:
+    """base-files.postinst: install_from_default, install_directory, ensure_file_owner_mode."""
+    defaults = {
+        "dot.profile": "root/.profile",
+        "dot.bashrc": "root/.bashrc",
+        "profile": "etc/profile",
+        "motd": "etc/motd",
+    }
+    found = [
+        _copy(image, f"usr/share/base-files/{name}", path, "base-files")
+        for name, path in defaults.items()
+    ]
+    folders = ("mnt", "srv", "opt", "etc/opt", "var/opt", "media", "var/mail")
+    local = ("bin", "etc", "games", "include", "lib", "sbin", "share", "share/man", "src")
+    entries = [entry for one in found for entry in one]
+    entries += [Entry(path, "directory", "base-files") for path in folders]
+    entries += [Entry(f"usr/local/{path}", "directory", "base-files") for path in local]
+    entries += [
+        Entry("usr/local/man", "symlink", "base-files", link="share/man"),
+        Entry("var/spool/mail", "symlink", "base-files", link="../mail"),
+        Entry("run/lock", "directory", "base-files", mode=0o1777),
+    ]
+    entries += [
+        text_entry(f"var/log/{name}", "", "base-files") for name in ("btmp", "lastlog", "wtmp")
+    ]
+    return entries
+
+
+def origin(image: ImageRoot) -> list[Entry]:
+    """base-files.postinst: the vendor for dpkg-vendor(1)."""
+    if not image.exists("etc/dpkg/origins/debian"):
+        return []
+    return [Entry("etc/dpkg/origins/default", "symlink", "base-files", link="debian")]
+
+
+def users(image: ImageRoot, user: User) -> list[Entry]:
+    """base-passwd.postinst and passwd.postinst, and the image's own user with its home."""
+    shell = "/bin/bash" if image.exists("bin/bash") else "/bin/sh"
+    passwd = _text(image, "usr/share/base-passwd/passwd.master")
+    group = _text(image, "usr/share/base-passwd/group.master")
+    entries = accounts.account_entries(passwd, group, user, shell)
+    home = accounts.home_entry(user)
+    return entries if home is None else [*entries, home]
+
+
+def shells(image: ImageRoot) -> list[Entry]:
+    """debianutils.postinst: update-shells, each shell under its name in /bin and /usr/bin."""
+    template = _text(image, "usr/share/debianutils/shells")
+    if template is None:
+        return []
+    lines = template.splitlines()
+    for path in image.files("usr/share/debianutils/shells.d"):
+        lines += (_text(image, path) or "").splitlines()
+    names = [line.partition("#")[0].strip() for line in lines]
+    known = list(dict.fromkeys(name for name in names if name))
+    both = [[name, f"/usr{name}"] if name.startswith("/bin/") else [name] for name in known]
+    text = "# /etc/shells: valid login shells\n"
+    text += "".join(f"{name}\n" for pair in both for name in dict.fromkeys(pair))
+    return [text_entry("etc/shells", text, "debianutils")]
+
+
+def name_services(image: ImageRoot) -> list[Entry]:
+    """libc-bin.postinst: install_from_default nsswitch.conf (base-files' before bookworm)."""
+    return _copy(
+        image, "usr/share/libc-bin/nsswitch.conf", "etc/nsswitch.conf", "libc-bin"
+    ) or _copy(image, "usr/share/base-files/nsswitch.conf", "etc/nsswitch.conf", "base-files")
+
+
+def time_zone(image: ImageRoot) -> list[Entry]:
+    """tzdata.postinst, without a question asked: UTC."""
+    if not image.exists("usr/share/zoneinfo/Etc/UTC"):
+        return []
+    return [
+        Entry("etc/localtime", "symlink", "tzdata", link="/usr/share/zoneinfo/Etc/UTC"),
+        text_entry("etc/timezone", "Etc/UTC\n", "tzdata"),
+    ]
+
+
+def locale(image: ImageRoot) -> list[Entry]:
+    """locales.postinst (update-locale), for the one locale that needs no generating."""
+    if not image.exists("usr/lib/locale/C.utf8"):
+        return []
+    return [text_entry("etc/default/locale", "LANG=C.UTF-8\n", "libc-bin")]
+
+
+def library_cache(output: Path) -> list[Entry]:
+    """libc-bin.postinst: ldconfig."""
+    path = _result(output, "ld.so.cache")
+    if path is None:
+        return []
+    size = path.stat().st_size
+    return [Entry("etc/ld.so.cache", "file", "libc-bin", size=size, open=lambda: path.open("rb"))]
+
+
+def trusted_certificates(image: ImageRoot, output: Path) -> list[Entry]:
+    """ca-certificates.postinst: update-ca-certificates."""
+    found = {path: image.read(path) or b"" for path in image.files(certificates.SHARE, ".crt")}
+    path = _result(output, "certificate-hashes")
+    lines = path.read_text("utf-8").splitlines() if path is not None else []
+    matches = [_HASH_LINE.fullmatch(line) for line in lines]
+    hashes = {match[2]: match[1] for match in matches if match is not None}
+    return certificates.certificate_entries(found, hashes)
+
+
+def alternative_links(image: ImageRoot) -> list[Entry]:
+    """Every postinst: `update-alternatives --install` where it is literal."""
+    scripts = image.files("var/lib/dpkg/info", ".postinst")
+    texts = [_text(image, path) or "" for path in scripts]
+    return alternatives.alternative_entries(texts, image.exists, image.holds)
+
+
+def _result(output: Path, name: str) -> Path | None:
+    """A file that the sandbox wrote; never through a link that could lead out of its folder."""
+    path = output / name
+    return path if path.is_file() and not path.is_symlink() else None
+
+
+def _copy(image: ImageRoot, source: str, path: str, owner: str) -> list[Entry]:
+    text = _text(image, source)
+    return [] if text is None else [text_entry(path, text, owner)]
+
+
+def _text(image: ImageRoot, path: str) -> str | None:
+    data = image.read(path)
+    return None if data is None else data.decode("utf-8", "surrogateescape")
