@@ -1,0 +1,124 @@
+"""An image layout as one tar: for `docker load`, skopeo's `oci-archive:`, and copying by hand.
+
+POSIX.1-2001 pax interchange format; members sorted, root's, with one fixed time, so that the
+same images give the same bytes.
+"""
+
+import os
+import secrets
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from hps.errors import BlobMissingError, BuildError, StoreCorruptError
+from hps.oci.image import Image
+from hps.oci.layout import PIECE, BlobPath, blob_name, documents, layers
+
+_FOLDERS = ("blobs/", "blobs/sha256/")
+
+
+def archive_pieces(images: Sequence[Image], blob_path: BlobPath, *, epoch: int) -> Iterator[bytes]:
+    """The archive in pieces of at most 1 MiB; memory does not grow with the image.
+
+    Args:
+        images: with distinct references.
+        blob_path: where the verified blob of a layer lies.
+        epoch: seconds since 1970, the time of every member.
+
+    Raises:
+        BlobMissingError: a layer is missing.
+        StoreCorruptError: a layer has another size than announced.
+        ValueError: two images carry one reference.
+    """
+    contents = documents(images)
+    blobs = {blob_name(layer.digest): layer for layer in layers(images)}
+    for name in sorted([*_FOLDERS, *contents, *blobs]):
+        if name in contents:
+            data = contents[name]
+            yield _header(name, len(data), epoch) + data + _padding(len(data))
+        elif name in blobs:
+            layer = blobs[name]
+            yield _header(name, layer.size, epoch)
+            yield from _file_pieces(blob_path(layer.digest), layer.size)
+            yield _padding(layer.size)
+        else:
+            yield _header(name, 0, epoch)
+    yield bytes(2 * tarfile.BLOCKSIZE)
+
+
+def write_archive(
+    destination: Path | BinaryIO, images: Sequence[Image], blob_path: BlobPath, *, epoch: int
+) -> None:
+    """Write the archive to a stream, or to a file that appears only when it is whole.
+
+    Raises:
+        BlobMissingError: a layer is missing.
+        StoreCorruptError: a layer has another size than announced.
+        BuildError: the file or stream cannot be written.
+    """
+    try:
+        if isinstance(destination, Path):
+            _write_file(destination, archive_pieces(images, blob_path, epoch=epoch))
+        else:
+            for piece in archive_pieces(images, blob_path, epoch=epoch):
+                destination.write(piece)
+    except OSError as error:
+        name = destination if isinstance(destination, Path) else "stream"
+        raise BuildError(
+            f"the image archive ({name}) cannot be written: {error.strerror or error}",
+            hint="make room or choose another place",
+        ) from error
+
+
+def _write_file(destination: Path, pieces: Iterator[bytes]) -> None:
+    partial = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as writer:
+            for piece in pieces:
+                writer.write(piece)
+            writer.flush()
+            os.fsync(writer.fileno())
+        partial.replace(destination)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _header(name: str, size: int, epoch: int) -> bytes:
+    member = tarfile.TarInfo(name.rstrip("/"))
+    member.size = size
+    member.mtime = epoch
+    member.mode = 0o644
+    if name.endswith("/"):
+        member.type = tarfile.DIRTYPE
+        member.mode = 0o755
+    return member.tobuf(tarfile.PAX_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return bytes(-size % tarfile.BLOCKSIZE)
+
+
+def _file_pieces(path: Path, size: int) -> Iterator[bytes]:
+    """Exactly `size` bytes: the header has promised them."""
+    try:
+        reader = path.open("rb")
+    except FileNotFoundError as error:
+        raise BlobMissingError(
+            f"the layer {path.name} is missing", hint="`hps build` makes it again"
+        ) from error
+    with reader:
+        got = os.fstat(reader.fileno()).st_size
+        if got != size:
+            raise StoreCorruptError(
+                f"the blob {path.name} has another size than the image says",
+                expected=size,
+                got=got,
+                hint="run `hps store verify`, then `hps build` again",
+            )
+        left = size
+        while left and (piece := reader.read(min(PIECE, left))):
+            left -= len(piece)
+            yield piece
+        if left:
+            raise StoreCorruptError(f"the blob {path.name} became shorter while it was read")

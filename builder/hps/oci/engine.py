@@ -1,0 +1,261 @@
+"""The Docker engine: hands over images and runs them, through the `docker` package.
+
+Docker Engine API 1.41 (Docker 20.10) and later. Images are never built there: an image is sent,
+and what the engine calls it afterwards is compared.
+"""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from hps.errors import HpsError, PublishError, RunError, UsageError
+from hps.oci.archive import archive_pieces
+from hps.oci.image import Image
+from hps.oci.layout import BlobPath
+
+if TYPE_CHECKING:
+    import docker
+    from docker.models.containers import Container as DockerContainer
+
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
+_CONNECT_SECONDS = 10
+_ANSWER_SECONDS = 600  # between two pieces of an answer, while the engine unpacks a large layer
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file or folder of this machine that a container sees at `target`."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What to start, and what of this machine it may see.
+
+    Args:
+        image: NAME:TARGET or an image ID.
+        command: replaces the command of the image; empty keeps it.
+        ports: port inside to port on 127.0.0.1; 0 takes a free one.
+        mounts: files and folders, absolute; read-only unless `writable`.
+        environment: added to that of the image.
+        user: replaces the user of the image.
+        read_only: nothing but mounts, /tmp and /run can be written.
+        shared_memory: bytes of /dev/shm; Triton's Python backend passes tensors there.
+    """
+
+    image: str
+    command: tuple[str, ...] = ()
+    ports: Mapping[int, int] = field(default_factory=dict)
+    mounts: tuple[Mount, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    user: str | None = None
+    read_only: bool = False
+    shared_memory: int = 1 << 30
+
+
+def run_arguments(run: Run) -> dict[str, Any]:
+    """The arguments of `containers.create` of the `docker` package."""
+    arguments: dict[str, Any] = {
+        "image": run.image,
+        "command": list(run.command) or None,
+        "environment": dict(run.environment),
+        "mounts": mounts(run.mounts),
+        "ports": {
+            f"{inside}/tcp": ("127.0.0.1", outside or None) for inside, outside in run.ports.items()
+        },
+        "security_opt": ["no-new-privileges"],
+        "shm_size": run.shared_memory,
+    }
+    if run.user is not None:
+        arguments["user"] = run.user
+    if run.read_only:
+        arguments["read_only"] = True
+        arguments["tmpfs"] = {"/tmp": "exec,mode=1777", "/run": "mode=1777"}  # noqa: S108 - inside
+    return arguments
+
+
+def mounts(wanted: tuple[Mount, ...]) -> list[dict[str, Any]]:
+    """Bind mounts as the engine's API takes them; unlike volumes they never make a source."""
+    return [
+        {
+            "Type": "bind",
+            "Source": str(mount.source),
+            "Target": mount.target,
+            "ReadOnly": not mount.writable,
+        }
+        for mount in wanted
+    ]
+
+
+class Container:
+    """A container that has been started."""
+
+    def __init__(self, container: "DockerContainer") -> None:
+        self._container = container
+
+    @property
+    def ports(self) -> dict[int, int]:
+        """Port inside to port on 127.0.0.1."""
+        with translated(RunError, "Docker does not tell the ports of a container"):
+            self._container.reload()
+        return {
+            int(inside.partition("/")[0]): int(bindings[0]["HostPort"])
+            for inside, bindings in self._container.ports.items()
+            if bindings
+        }
+
+    def output(self) -> Iterator[bytes]:
+        """What it prints, stdout and stderr, from the beginning until it ends."""
+        with translated(RunError, "Docker does not pass on the output of a container"):
+            yield from self._container.logs(stream=True, follow=True)
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        with translated(RunError, "Docker does not tell how a container ended"):
+            return int(self._container.wait(timeout=None)["StatusCode"])
+
+
+class Engine:
+    """A Docker engine that has answered."""
+
+    def __init__(self, client: "docker.DockerClient") -> None:
+        self.client = client
+
+    @classmethod
+    def connect(cls, host: str | None = None) -> "Engine":
+        """Connect to `host`, else to what DOCKER_HOST says, else to the local socket.
+
+        Raises:
+            UsageError: the `docker` package is not installed.
+            PublishError: no engine answers.
+        """
+        try:
+            import docker  # noqa: PLC0415 - an extra, and slow to import
+        except ImportError as error:
+            raise UsageError(
+                "the Python package `docker` is not installed", hint="pip install 'hps[docker]'"
+            ) from error
+        tried = host or os.environ.get("DOCKER_HOST") or _DEFAULT_HOST
+        hint = (
+            "start Docker (`systemctl start docker`), or set DOCKER_HOST to where it listens; your "
+            "user needs access to the socket; `hps build` and `hps run` do without Docker"
+        )
+        with translated(PublishError, f"no Docker engine answers at {tried}", hint):
+            if host is None:
+                client = docker.from_env(timeout=_CONNECT_SECONDS)
+            else:
+                client = docker.DockerClient(base_url=host, timeout=_CONNECT_SECONDS)
+            try:
+                client.ping()
+            except BaseException:
+                client.close()
+                raise
+        client.api.timeout = _ANSWER_SECONDS
+        return cls(client)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.client.close()
+
+    def load(self, image: Image, blob_path: BlobPath) -> str:
+        """Hand an image over and tag it; only an image that came out right gets the tag.
+
+        Returns:
+            The engine's ID of the image: the digest of the configuration, or that of the manifest
+            in engines that keep images in containerd.
+
+        Raises:
+            PublishError: the engine refused the image or made another one of it.
+            StoreCorruptError: a layer is missing or damaged.
+        """
+        name = image.reference or str(image.image_id)
+        with translated(PublishError, f"Docker did not take {name}"):
+            found = self._find(image)
+            said = "" if found else self._send(image, blob_path)
+            found = found or self._find(image)
+            if found is None:
+                raise PublishError(
+                    f"Docker made something else of {name}",
+                    expected=image.image_id,
+                    got=said or "no answer",
+                    hint="compare with `docker inspect`; the old tag is unchanged",
+                )
+            if image.reference is not None:
+                repository, _, tag = image.reference.partition(":")
+                self.client.api.tag(found, repository, tag)
+        return found
+
+    @contextlib.contextmanager
+    def started(self, run: Run) -> Iterator[Container]:
+        """Start a container; stop it (SIGTERM, after 10 s SIGKILL) and remove it at the end.
+
+        Raises:
+            RunError: it cannot be created, started or removed.
+        """
+        failure = f"{run.image} cannot be started in Docker"
+        with translated(RunError, failure):
+            container = self.client.containers.create(**run_arguments(run))
+        try:
+            with translated(RunError, failure):
+                container.start()
+            yield Container(container)
+        finally:
+            with translated(RunError, f"the container {container.short_id} cannot be removed"):
+                container.stop(timeout=10)
+                container.remove(v=True, force=True)
+
+    def _find(self, image: Image) -> str | None:
+        """The engine's ID of exactly this image, if it has it."""
+        import docker.errors  # noqa: PLC0415 - an extra, and slow to import
+
+        for digest in (image.image_id, image.digest):
+            with contextlib.suppress(docker.errors.ImageNotFound):
+                return str(self.client.images.get(str(digest)).id)
+        return None
+
+    def _send(self, image: Image, blob_path: BlobPath) -> str:
+        """Send the image without a name, so that no tag moves before it is compared."""
+        nameless = dataclasses.replace(image, reference=None)
+        pieces = archive_pieces([nameless], blob_path, epoch=0)
+        said: list[str] = []
+        events = self.client.api.load_image(pieces, quiet=True)  # type: ignore[no-untyped-call]
+        for event in events:
+            fault = event.get("error") or event.get("message")
+            if fault:
+                raise PublishError(
+                    f"Docker refused {image.reference or image.image_id}", got=str(fault).strip()
+                )
+            said.append(str(event.get("stream", "")).strip())
+        return " ".join(said).strip()
+
+
+@contextlib.contextmanager
+def translated(kind: type[HpsError], message: str, hint: str | None = None) -> Iterator[None]:
+    """Turn what the `docker` package and its connection raise into an error of hps."""
+    import docker.errors  # noqa: PLC0415 - an extra, and slow to import
+    import requests  # noqa: PLC0415 - comes with docker
+    import urllib3.exceptions  # noqa: PLC0415 - comes with docker
+
+    try:
+        yield
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        OSError,
+    ) as error:
+        reason = error.explanation if isinstance(error, docker.errors.APIError) else None
+        raise kind(message, got=reason or error, hint=hint) from error

@@ -1,0 +1,202 @@
+"""An image as bytes: configuration, manifest, index. No I/O; the same inputs give the same bytes.
+
+Follows the OCI image specification 1.1: config.md, manifest.md, image-index.md, annotations.md.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hps import canonical
+from hps.config.schema import ImageSettings
+from hps.digest import Blob, Digest
+from hps.errors import ConfigError
+
+CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar"  # not compressed: docs/adr/0004
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+REFERENCE_ANNOTATION = "org.opencontainers.image.ref.name"
+
+HISTORY = "hps build"  # the same for every layer: names of layers must not change the image
+
+# The specification leaves a variant to the architecture; without one, arm64 tools disagree
+# whether v8 is meant.
+_PLATFORMS = {
+    "linux/amd64": {"architecture": "amd64", "os": "linux"},
+    "linux/arm64": {"architecture": "arm64", "os": "linux", "variant": "v8"},
+}
+
+# One path component of a name and a tag as Docker writes them; narrower than the grammar of
+# org.opencontainers.image.ref.name.
+_REFERENCE = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*:\w[\w.-]{0,127}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An assembled image: the two documents, and the layers that they name, lowest first.
+
+    Args:
+        reference: NAME:TARGET, or None for an image that carries no name.
+        platform: for instance linux/amd64 or linux/arm64/v8.
+        config: the bytes of the configuration.
+        manifest: the bytes of the manifest.
+        layers: blob of each layer; for images that hps makes its digest is the diff_id.
+    """
+
+    reference: str | None
+    platform: str
+    config: bytes
+    manifest: bytes
+    layers: tuple[Blob, ...]
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of the manifest: the name under which registries know the image."""
+        return Digest.of(self.manifest)
+
+    @property
+    def image_id(self) -> Digest:
+        """The digest of the configuration: what Docker calls the image ID."""
+        return Digest.of(self.config)
+
+
+def assemble(
+    reference: str | None,
+    settings: ImageSettings,
+    layers: Sequence[Blob],
+    *,
+    platform: str,
+    epoch: int,
+) -> Image:
+    """Make the image of a target.
+
+    Args:
+        reference: what `image_reference` gave, or None for an image without a name.
+        settings: `[targets.NAME.image]`.
+        layers: uncompressed tars, lowest first.
+        platform: linux/amd64 or linux/arm64.
+        epoch: seconds since 1970, for every time stamp.
+    """
+    config = image_config(settings, layers, platform=platform, epoch=epoch)
+    return Image(reference, platform, config, manifest(config, layers), tuple(layers))
+
+
+def image_reference(project: str, target: str) -> str:
+    """NAME:TARGET, the name under which Docker and layouts know the image.
+
+    Raises:
+        ConfigError: Docker's grammar of names is narrower than that of hps.toml.
+    """
+    text = f"{project}:{target}"
+    if not _REFERENCE.fullmatch(text):
+        raise ConfigError(
+            f"{text!r} cannot name an image",
+            expected="lower-case letters and digits, single separators between them (. _ -)",
+            hint="change `name` of [project] or the name of the target in hps.toml",
+        )
+    return text
+
+
+def image_config(
+    settings: ImageSettings, layers: Sequence[Blob], *, platform: str, epoch: int
+) -> bytes:
+    """The image configuration, canonical JSON (config.md).
+
+    Args:
+        settings: `[targets.NAME.image]`.
+        layers: uncompressed tars, lowest first: their digests are the diff_ids.
+        platform: linux/amd64 or linux/arm64.
+        epoch: seconds since 1970, for `created` and every history entry.
+    """
+    created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    optional: dict[str, Any] = {
+        "Env": [f"{name}={value}" for name, value in sorted(settings.environment.items())],
+        "Entrypoint": list(settings.entrypoint),
+        "Cmd": list(settings.command),
+        "ExposedPorts": {f"{port}/tcp": {} for port in settings.ports},
+        "Labels": dict(settings.labels),
+    }
+    return canonical.dumps(
+        {
+            **_platform(platform),
+            "created": created,
+            "config": {
+                "User": f"{settings.user.uid}:{settings.user.gid}",
+                "WorkingDir": settings.working_directory,
+                **{key: value for key, value in optional.items() if value},
+            },
+            "history": [{"created": created, "created_by": HISTORY} for _ in layers],
+            "rootfs": {"type": "layers", "diff_ids": [str(layer.digest) for layer in layers]},
+        }
+    )
+
+
+def manifest(config: bytes, layers: Iterable[Blob]) -> bytes:
+    """The image manifest, canonical JSON (manifest.md)."""
+    return canonical.dumps(
+        {
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": _descriptor(CONFIG_TYPE, Digest.of(config), len(config)),
+            "layers": [_descriptor(LAYER_TYPE, layer.digest, layer.size) for layer in layers],
+        }
+    )
+
+
+def index(images: Iterable[Image]) -> bytes:
+    """The index of a layout, canonical JSON, sorted by reference (image-index.md).
+
+    Raises:
+        ValueError: two images carry one reference.
+    """
+    entries = []
+    seen: set[str] = set()
+    for image in sorted(images, key=_order):
+        entry = _descriptor(MANIFEST_TYPE, image.digest, len(image.manifest))
+        entry["platform"] = _platform(image.platform)
+        if image.reference is not None:
+            if image.reference in seen:
+                raise ValueError(f"two images are called {image.reference}")
+            seen.add(image.reference)
+            entry["annotations"] = {REFERENCE_ANNOTATION: image.reference}
+        entries.append(entry)
+    return canonical.dumps(
+        {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries},
+    )
+
+
+def docker_manifest(images: Iterable[Image]) -> bytes:
+    """`manifest.json`, by which Docker before 25 finds the images of an archive.
+
+    Docker image specification 1.2, "Combined Image JSON + Filesystem Changeset Format"; the
+    paths point at the blobs of the layout, so that nothing is stored twice.
+    """
+    return canonical.dumps(
+        [
+            {
+                "Config": f"blobs/sha256/{image.image_id.hex}",
+                "RepoTags": [] if image.reference is None else [image.reference],
+                "Layers": [f"blobs/sha256/{layer.digest.hex}" for layer in image.layers],
+            }
+            for image in sorted(images, key=_order)
+        ]
+    )
+
+
+def _order(image: Image) -> tuple[str, str]:
+    return (image.reference or "", image.digest.hex)
+
+
+def _descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": str(digest), "size": size}
+
+
+def _platform(platform: str) -> dict[str, str]:
+    known = _PLATFORMS.get(platform)
+    if known is not None:
+        return known
+    parts = platform.split("/")
+    return dict(zip(("os", "architecture", "variant"), parts, strict=False))
