@@ -133,31 +133,18 @@ def _summary(stderr: str) -> str:
 
 
 # What uv says, and what to do then; the first that is found.
-_HINTS = (
-    (
-        "missing an upload date",
-        "the index reports no upload times (PEP 700), so `as-of` hides all its files: remove "
-        "[lock] as-of or use an index that reports them",
-    ),
-    (
-        "matching platform tag",
-        "its wheels are made for another or newer system than the target's (see the tags above): "
-        "ask for an older version, or take a newer Debian suite as the base",
-    ),
-    (
-        "matching Python",
-        "its wheels are made for other Pythons: choose another version of it, or of Python",
-    ),
-    (
-        "re-release",
-        "only pre-releases fit: set prerelease = true in [targets.NAME.python], or relax",
-    ),
-    (
-        "exclude-newer",
-        "nothing fitting was uploaded before [lock] as-of: take a later date, or relax",
-    ),
-    ("was not found in the package registry", "check the spelling, or the index"),
-)
+_HINTS = {
+    "missing an upload date": "the index reports no upload times (PEP 700), so `as-of` hides all "
+    "its files: remove [lock] as-of or use an index that reports them",
+    "matching platform tag": "its wheels are made for another or newer system than the target's "
+    "(see the tags above): ask for an older version, or take a newer Debian suite as the base",
+    "matching Python": "its wheels are made for other Pythons: choose another version of it, or "
+    "of Python",
+    "re-release": "only pre-releases fit: set prerelease = true in [targets.NAME.python], or relax",
+    "exclude-newer": "nothing fitting was uploaded before [lock] as-of: take a later date, or "
+    "relax",
+    "was not found in the package registry": "check the spelling, or the index",
+}
 
 
 def _hint(stderr: str) -> str:
@@ -165,5 +152,5 @@ def _hint(stderr: str) -> str:
     if no_wheel:
         named = ", ".join(f'"{name}"' for name in no_wheel)
         return f"no wheel is published: add {named} to python.sdists of the target"
-    hints = (hint for mark, hint in _HINTS if mark in stderr)
+    hints = (hint for mark, hint in _HINTS.items() if mark in stderr)
     return next(hints, "relax one of the requirements named above")
