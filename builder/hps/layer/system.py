@@ -88,6 +88,7 @@ def system_entries(root: Path, output: Path, user: User) -> list[Entry]:
         *name_services(image),
         *time_zone(image),
         *locale(image),
+        *font_configuration(image),
         *library_cache(output),
         *trusted_certificates(image, output),
         *alternative_links(image),
@@ -179,6 +180,21 @@ def locale(image: ImageRoot) -> list[Entry]:
     if not image.exists("usr/lib/locale/C.utf8"):
         return []
     return [text_entry("etc/default/locale", "LANG=C.UTF-8\n", "libc-bin")]
+
+
+def font_configuration(image: ImageRoot) -> list[Entry]:
+    """fontconfig-config.postinst with its default answers: slight hinting, no bitmap fonts.
+
+    There is no font cache: fontconfig trusts one only while the time stamps of all font folders
+    are what they were, and writes none where they are newer than SOURCE_DATE_EPOCH.
+    """
+    defaults = ("10-hinting-slight.conf", "70-no-bitmaps.conf")
+    places = {name: f"usr/share/fontconfig/conf.avail/{name}" for name in defaults}
+    return [
+        Entry(f"etc/fonts/conf.d/{name}", "symlink", "fontconfig-config", link=f"/{place}")
+        for name, place in places.items()
+        if image.exists(place)
+    ]
 
 
 def library_cache(output: Path) -> list[Entry]:

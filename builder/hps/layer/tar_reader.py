@@ -3,6 +3,7 @@
 import tarfile
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, cast
 
 from hps.errors import UnsafeArchiveError
@@ -84,6 +85,26 @@ def members(
             yield _member(info, cast("BinaryIO | None", reader), where)
 
 
+def check_header(path: Path, where: str) -> None:
+    """Tell an uncompressed file that is no tar at all from one that is damaged.
+
+    Raises:
+        UnsafeArchiveError: its first block is no tar header.
+    """
+    with path.open("rb") as file:
+        block = file.read(tarfile.BLOCKSIZE)
+    if block == bytes(tarfile.BLOCKSIZE):
+        return  # a tar without members
+    try:
+        tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    except tarfile.HeaderError as error:
+        raise UnsafeArchiveError(
+            f"{where} is not an archive",
+            expected="a tar (plain, gz, bz2, xz, zst), zip or wheel",
+            got=error,
+        ) from error
+
+
 def _member(info: tarfile.TarInfo, reader: BinaryIO | None, where: str) -> Member:
     kind = _kind(info)
     if kind is None or info.issparse() or info.size < 0:
@@ -91,10 +112,10 @@ def _member(info: tarfile.TarInfo, reader: BinaryIO | None, where: str) -> Membe
             f"{where} holds something that is no file, folder or link: {info.name!r}",
             got=f"tar type {info.type!r}",
         )
-    path = _safe(info.name, where)
+    path = safe_member(info.name, where)
     link = info.linkname
     if kind == "hardlink":
-        link = _safe(link, where)
+        link = safe_member(link, where)
     elif kind == "symlink" and (not link or not link.isprintable()):
         raise UnsafeArchiveError(f"{where}: {path} is a link with an unsafe target", got=link)
     if not path and kind != "directory":
@@ -113,7 +134,12 @@ def _kind(info: tarfile.TarInfo) -> Kind | None:
     return "file" if info.isreg() else None
 
 
-def _safe(name: str, where: str) -> str:
+def safe_member(name: str, where: str) -> str:
+    """A member's normalised path; "" for the root itself.
+
+    Raises:
+        UnsafeArchiveError: the name is unsafe; names the archive.
+    """
     if name.rstrip("/") in {"", "."} and name:
         return ""
     try:
