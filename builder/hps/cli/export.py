@@ -1,0 +1,125 @@
+"""`hps export`: the Python packages of a target, for other installers."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import click
+
+from hps.cli.options import project, workbench
+from hps.errors import IntegrityError
+
+if TYPE_CHECKING:
+    from hps.build.workbench import Workbench
+    from hps.lock.records import LockedTarget, Sdist, Wheel
+
+_LOOKUPS = 8  # pages of an index asked for at a time
+
+
+def _arguments(function: Callable[..., None]) -> Callable[..., None]:
+    output = click.option(
+        "-o",
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Write to this file instead of stdout.",
+    )
+    return click.argument("target")(output(function))
+
+
+@click.group()
+def command() -> None:
+    """Write what pip and uv install the same Python packages from.
+
+    The files are for the Python, platform and glibc of the target, and hold one file per package.
+    """
+
+
+@command.command()
+@_arguments
+@click.pass_context
+def requirements(context: click.Context, target: str, output: Path | None) -> None:
+    """Write a requirements.txt with hashes; it names no host.
+
+    Install with `pip install --require-hashes -r FILE` or `uv pip sync --require-hashes FILE`.
+    """
+    from hps.lock.export import requirements as make
+
+    _write(make(_locked(context, target)), output)
+
+
+@command.command()
+@_arguments
+@click.option(
+    "-p",
+    "--index",
+    "indexes",
+    multiple=True,
+    metavar="[ALIAS=]URL",
+    help="Address of a Python index on this machine; without ALIAS, of `default`.",
+)
+@click.pass_context
+def pylock(context: click.Context, /, target: str, output: Path | None, **_options: Any) -> None:
+    """Write a pylock.toml (PEP 751) for this machine.
+
+    The format demands an address for every file and hps.lock holds none, so each file is looked
+    up on the indexes of this machine now. Credentials are left out.
+    """
+    from hps.lock.export import pylock as make
+
+    locked = _locked(context, target)
+    addresses = _look_up(workbench(context), locked)
+    _write(make(locked, lambda package: addresses[package.file]), output)
+
+
+def _locked(context: click.Context, name: str) -> "LockedTarget":
+    from hps.lock.stale import fresh_target
+
+    opened = project(context)
+    opened.target(name)
+    return fresh_target(opened.require_lock(), name, opened.inputs(name))
+
+
+def _look_up(bench: "Workbench", target: "LockedTarget") -> Mapping[str, str]:
+    """The address of each file on this machine's indexes, by file name."""
+    from hps.lock.export import python_packages
+    from hps.store.python_index import PythonIndex
+    from hps.store.request import PythonOrigin
+
+    packages = python_packages(target)
+    indexes = {
+        alias: PythonIndex(alias, bench.origins.python_index(alias), bench.http)
+        for alias in sorted({package.index for package in packages})
+    }
+
+    def look_up(package: "Wheel | Sdist") -> tuple[str, str]:
+        place = indexes[package.index].place(
+            PythonOrigin(alias=package.index, project=package.name), package.file
+        )
+        if place.digest is not None and place.digest != package.digest:
+            raise IntegrityError(
+                f"the index {package.index!r} has other bytes for {package.file}",
+                expected=package.digest,
+                got=place.digest,
+                hint="use the index that the lock was made with (-p), or lock again",
+            )
+        return package.file, _public(place.url)
+
+    with bench.http, ThreadPoolExecutor(_LOOKUPS) as threads:
+        return dict(threads.map(look_up, packages))
+
+
+def _public(url: str) -> str:
+    """An address without user and password."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    from hps.build.project import write_atomically
+
+    write_atomically(output, text.encode())
