@@ -308,6 +308,7 @@ class Store:
         check_layout(self.root)
         for folder in FOLDERS:
             self.filesystem.make_directory(self.root / folder)
+        self.filesystem.touch(self.root / "lock")  # so that who may only read can hold it
         if not (version := self.root / "version").exists():
             self.workspace.publish(f"{VERSION}\n".encode(), version)
 

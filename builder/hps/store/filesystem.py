@@ -60,6 +60,13 @@ class Filesystem:
         except OSError as error:
             raise explain(error, "make the directory", path) from error
 
+    def touch(self, path: Path) -> None:
+        """Make an empty file that all may lock; one that exists is left as it is."""
+        try:
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666))
+        except OSError as error:
+            raise explain(error, "make", path) from error
+
     def create(self, path: Path) -> BinaryIO:
         """Open a new file for writing; an existing one is an error."""
         try:

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from hps.digest import Digest
+from hps.digest import Blob, Digest
 from hps.errors import BlobMissingError, HpsError, StoreCorruptError
 from hps.store.blobs import Store
 
@@ -57,20 +57,22 @@ def verify(
     if not (store.root / "version").exists():
         return VerifyReport(0, 0, (), (), (), 0, ())
     with store.session():
-        digests = sorted(stored.blob.digest for stored in store.list_blobs())
+        blobs = sorted((it.blob for it in store.list_blobs()), key=lambda blob: blob.digest)
         damaged: dict[Digest, str] = {}
 
-        def check(digest: Digest) -> int | None:
+        def check(blob: Blob) -> int | None:
             try:
-                return store.check(digest, progress)
+                return store.check(blob.digest, progress)
             except BlobMissingError:
                 return None  # set aside by somebody else since it was listed
             except StoreCorruptError as error:
-                damaged[digest] = "; ".join((error.message, f"got {error.got}", *error.details))
-                return 0
+                damaged[blob.digest] = "; ".join(
+                    (error.message, f"got {error.got}", *error.details)
+                )
+                return blob.size
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing frees the interpreter's lock
-            sizes = [size for size in pool.map(check, digests) if size is not None]
+            sizes = [size for size in pool.map(check, blobs) if size is not None]
         errors = {digest: damaged[digest] for digest in sorted(damaged)}
         repaired = [
             digest for digest in errors if repair and _repair(store, digest, repair, errors)

@@ -80,13 +80,14 @@ class Workspace:
         while True:
             own = self._root / f"{os.getpid()}-{secrets.token_hex(6)}"
             lock = _lock_of(own)
+            # Until it is locked, a cleaner may take it for a dead writer's and remove it.
+            self.filesystem.touch(lock)
             try:
-                descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            except FileExistsError:
+                descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
                 continue
             except OSError as error:
-                raise explain(error, "make", lock) from error
-            # Between open and lock a cleaner may have taken it for a dead writer's.
+                raise explain(error, "lock", lock) from error
             if locking.try_lock(descriptor, lock) and os.fstat(descriptor).st_nlink:
                 break
             os.close(descriptor)
