@@ -1,0 +1,103 @@
+"""What pydantic says about a document, as faults in the words of hps.toml."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from hps.config.fault import Fault, choice, shown
+from hps.config.positions import KeyPath
+from hps.config.schema import Config
+
+_KINDS = {
+    "bool_type": "true or false",
+    "datetime_type": "a date-time such as 2025-01-31T00:00:00Z",
+    "dict_type": "a table",
+    "int_type": "an integer",
+    "model_type": "a table",
+    "string_type": "a string",
+    "tuple_type": "an array",
+}
+_TYPES = {"array": "an array", "object": "a table", "string": "a string"}
+_BOUNDS = {
+    "greater_than_equal": ("too small", "{ge} or more"),
+    "less_than": ("too large", "less than {lt}"),
+    "less_than_equal": ("too large", "{le} or less"),
+    "literal_error": ("not one of the choices", "{expected}"),
+    "string_too_long": ("too long", "at most {max_length} characters"),
+    "string_too_short": ("empty", "text"),
+    "string_pattern_mismatch": ("not allowed here", "{pattern}"),
+    "too_short": ("empty", "at least {min_length} item"),
+}
+_NAME = "lower-case letters and digits, with . _ - between them"
+PATTERNS = {
+    r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$": _NAME,
+    r"^[0-9a-f]{64}$": "64 lower-case hexadecimal digits",
+    r"^[^/\\\x00-\x1f]{1,255}$": "a file name without a folder",
+    r"^[^/\x00]": "a path that does not begin with /",
+    r"^/[^\x00]*$": "a path that begins with /",
+    r"^[a-z0-9][a-z0-9.+-]+$": "a Debian package name: lower-case letters, digits, + - .",
+    r"^[A-Za-z0-9][A-Za-z0-9./+_-]*$": "a name as in sources.list: letters, digits, . / + _ -",
+    r"^(https?|file)://[^\x00-\x20]+$": "an address that begins with https://, http:// or file://",
+    r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(==[A-Za-z0-9.!+_-]+)?$": "NAME or NAME==VERSION",
+    r"^[A-Za-z_][A-Za-z0-9_.-]*$": "a variable name: letters, digits, _ . -",
+    r"^[!-~]+$": "printable ASCII without spaces",
+    r"^[^\x00]*$": "text without NUL characters",
+    r"^[a-z_][a-z0-9_-]{0,31}$": "at most 32 of lower-case letters, digits, _ -",
+}
+
+
+def faults(error: ValidationError) -> tuple[Fault, ...]:
+    """One fault for each error of a validation of `Config`."""
+    found = (_fault(item) for item in error.errors(include_url=False))
+    return tuple(fault for fault in found if fault is not None)
+
+
+def _fault(error: Mapping[str, Any]) -> Fault | None:
+    path: KeyPath = tuple(part for part in error["loc"] if part != "[key]")
+    kind, got, context = error["type"], shown(error["input"]), error.get("ctx", {})
+    if kind == "missing":
+        node = _node(path)
+        return Fault(path, "is missing", _TYPES[node["type"]], hint=node["description"])
+    if kind == "extra_forbidden":
+        known = keys(path[:-1])
+        return Fault(path, "unknown key", hint=choice(str(path[-1]), known) or "leave it out")
+    if kind == "value_error":
+        return Fault(path, str(context["error"]), got=got)
+    if kind == "too_short" and error["input"]:
+        return None  # its items are at fault, and each is reported
+    if kind in _KINDS:
+        return Fault(path, "wrong type", expected=_KINDS[kind], got=got)
+    problem, expected = _BOUNDS.get(kind, (str(error["msg"]), ""))
+    expected = expected.format(**context).replace("'", '"')
+    return Fault(path, problem, PATTERNS.get(expected, expected), got)
+
+
+def keys(path: KeyPath) -> tuple[str, ...]:
+    """The keys that the table at a key path may hold."""
+    return tuple(_node(path).get("properties", {}))
+
+
+@cache
+def _schema() -> Mapping[str, Any]:
+    return Config.model_json_schema()
+
+
+def _node(path: KeyPath) -> Mapping[str, Any]:
+    """The part of the JSON Schema that describes a key path; empty when none does."""
+    schema = _schema()
+    node: Mapping[str, Any] = schema
+    for part in path:
+        node = _resolved(node, schema)
+        step = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part)
+        named = next(iter(node.get("patternProperties", {}).values()), None)
+        node = step or named or node.get("additionalProperties") or {}
+    return {**_resolved(node, schema), **{k: v for k, v in node.items() if k == "description"}}
+
+
+def _resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    options: Iterator[Mapping[str, Any]] = iter(node.get("anyOf", [node]))
+    node = next((option for option in options if option.get("type") != "null"), {})
+    name = node.get("$ref", "").removeprefix("#/$defs/")
+    return schema["$defs"][name] if name else node

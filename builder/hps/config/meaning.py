@@ -1,0 +1,122 @@
+"""What hps.toml means for a lock: the digests by which a stale lock is told from a fresh one.
+
+Two files that say the same have the same inputs, whatever their comments, line ends and order of
+keys. What a lock does not depend on is left out: the project's name, addresses, the image
+configuration, and trees, which each build reads anew.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from hps import canonical
+from hps.config.fault import choice, spelled
+from hps.config.positions import KeyPath
+from hps.config.requirements import RequirementLine
+from hps.config.schema import Archive, Config, Target, Weights
+from hps.errors import UsageError
+
+DOMAIN = "hps-config-v1"
+_DIGITS = 16  # 64 bits: enough to notice an edit, short enough to read
+
+
+def inputs(
+    config: Config, target: str, requirements: Sequence[RequirementLine]
+) -> tuple[tuple[str, str], ...]:
+    """Key path and short digest of everything that the lock of a target depends on, sorted.
+
+    Args:
+        config: hps.toml.
+        target: name of one of its targets.
+        requirements: what the target's requirement files hold, see `read_requirements`.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    if target not in config.targets:
+        raise UsageError(
+            f"hps.toml has no target {target}", hint=choice(target, sorted(config.targets))
+        )
+    meaning = {
+        **_settings(config, config.targets[target]),
+        **{("targets", target, *path): value for path, value in _target(config.targets[target])},
+        ("requirements",): _set((line.text, line.file) for line in requirements),
+    }
+    return tuple(sorted((spelled(path), _short(value)) for path, value in meaning.items()))
+
+
+def _settings(config: Config, target: Target) -> Mapping[KeyPath, Any]:
+    """What stands outside of the target: how resolvers choose, and its Debian suites.
+
+    The order of suites stays: apt takes the first of two that have the same version.
+    """
+    alias = target.debian.source
+    source = config.sources.debian[alias]
+    debian: KeyPath = ("sources", "debian", alias)
+    return {
+        ("lock", "as-of"): _instant(config.lock.as_of),
+        ("lock", "source-date-epoch"): config.lock.source_date_epoch,
+        (*debian, "suites"): source.suites,
+        (*debian, "components"): _set(source.components),
+        (*debian, "snapshot"): _instant(source.snapshot),
+    }
+
+
+def _target(target: Target) -> Iterable[tuple[KeyPath, Any]]:
+    yield ("device",), target.device
+    yield ("platform",), target.platform
+    yield ("python-version",), target.python_version
+    yield ("debian", "source"), target.debian.source
+    yield ("debian", "packages"), _set(target.debian.packages)
+    yield ("debian", "exclude"), _set(target.debian.exclude)
+    yield ("python", "index"), target.python.index
+    yield ("python", "sdists"), _set(_project(text) for text in target.python.sdists)
+    yield ("python", "prerelease"), target.python.prerelease
+    yield ("python", "prune"), _set(target.python.prune)
+    yield ("build", "packages"), _set(target.build.packages)
+    yield ("archives",), [archive.name for archive in target.archives]  # laid down in this order
+    for archive in target.archives:
+        yield ("archives", archive.name), _archive(archive)
+    yield ("files",), [file.to for file in target.files]
+    for file in target.files:
+        yield ("files", file.to), {"file": file.file, **_origin(file)}
+    yield ("keep",), [[rule.path, rule.from_] for rule in target.keep]
+    yield ("image", "user"), target.image.user.model_dump()
+    yield ("image", "layers"), target.image.layers
+    yield ("image", "large"), target.image.large
+
+
+def _archive(archive: Archive) -> Mapping[str, Any]:
+    rules = [[rule.from_, rule.to, rule.executable, _set(rule.exclude)] for rule in archive.copy_]
+    meaning = {"copy": rules, "strip": archive.strip_components}
+    if archive.wheel is not None:
+        return {**meaning, "wheel": _project(archive.wheel), "index": archive.index}
+    return {**meaning, "file": archive.file, **_origin(archive)}
+
+
+def _origin(record: Archive | Weights) -> Mapping[str, Any]:
+    """A digest says all about a file; without one its place has to."""
+    if record.sha256 is not None:
+        return {"sha256": record.sha256}
+    return {"path": record.path} if record.path is not None else {"url": record.url}
+
+
+def _project(text: str) -> str:
+    requirement = Requirement(text)
+    requirement.name = canonicalize_name(requirement.name)
+    return str(requirement)
+
+
+def _instant(value: datetime | None) -> str | None:
+    return None if value is None else value.astimezone(UTC).isoformat()
+
+
+def _set(values: Iterable[Any]) -> list[Any]:
+    return sorted(set(values))
+
+
+def _short(value: Any) -> str:
+    return canonical.digest(value, domain=DOMAIN).hex[:_DIGITS]
