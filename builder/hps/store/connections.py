@@ -1,0 +1,97 @@
+"""Connections for `http` that watch the clock and can be called off; below `requests`.
+
+urllib3 makes the connections, so nothing can be passed to them: what they need is in `current`.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from hps.store.cancellation import Cancellation, shut
+from hps.store.retry import Deadlines
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer, as the connection below `requests` sees it."""
+
+    deadlines: Deadlines
+    cancellation: Cancellation
+    watches: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    late: bool = False
+
+
+current: ContextVar[Exchange] = ContextVar("exchange")
+
+
+def new_session() -> requests.Session:
+    """Open a session; proxies, netrc and certificate bundles are those of the environment."""
+    session = _Session()
+    session.headers["User-Agent"] = "hps"
+    # `requests` reads REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, which win, by itself; this third name
+    # is the one of OpenSSL, uv and pip.
+    session.verify = os.environ.get("SSL_CERT_FILE") or True
+    session.mount("https://", _Adapter())
+    session.mount("http://", _Adapter())
+    return session
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Follow nothing: `requests` would first read the whole body, however large."""
+
+
+class _Adapter(HTTPAdapter):
+    """Uses connections that watch the clock, behind a proxy too."""
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool = super().get_connection_with_tls_context(*args, **kwargs)
+        # A pool is of one scheme and makes its connections later, so this is early enough.
+        kind = _TlsConnection if pool.scheme == "https" else _PlainConnection
+        pool.ConnectionCls = kind  # type: ignore[attr-defined] # ConnectionPool is their base
+        return pool
+
+
+class _PlainConnection(HTTPConnection):
+    def getresponse(self) -> Any:
+        with _head_in_time(self.sock):
+            return super().getresponse()
+
+
+class _TlsConnection(HTTPSConnection):
+    def getresponse(self) -> Any:
+        with _head_in_time(self.sock):
+            return super().getresponse()
+
+
+@contextlib.contextmanager
+def _head_in_time(connection: socket.socket) -> Iterator[None]:
+    """Bound the time until the head of an answer is complete; the idle timeout bounds one read.
+
+    From here to the end of the exchange the connection can be called off.
+    """
+    exchange = current.get()
+    exchange.watches.enter_context(exchange.cancellation.watching(connection))
+
+    def expire() -> None:
+        exchange.late = True
+        shut(connection)
+
+    timer = threading.Timer(exchange.deadlines.headers, expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if exchange.late:  # a head that was cut off by `shut` looks like a complete one
+        raise TimeoutError

@@ -1,0 +1,229 @@
+"""The simple repository API of Python indexes: which files a project has, and where.
+
+Follows the specification "Simple repository API" (PEP 503 HTML, PEP 691 JSON, PEP 592 yanked,
+PEP 700 size and upload time) and "Name normalization". What an index says is never trusted
+further than this: a lock decides by its own digests.
+"""
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+from hps.digest import Digest
+from hps.errors import FetchError, NotFoundError
+from hps.store import url as address
+from hps.store.cancellation import Cancellation
+from hps.store.http import Http, Page
+from hps.store.request import Place, PythonOrigin
+
+JSON = "application/vnd.pypi.simple.v1+json"
+HTML = "application/vnd.pypi.simple.v1+html"
+ACCEPT = f"{JSON}, {HTML};q=0.2, text/html;q=0.1"
+LARGEST_PAGE = 64 << 20  # bytes; the largest page seen is about a tenth of it
+
+_FILE = re.compile(r"[^/\\\x00-\x1f]{1,255}\.(whl|zip|egg|exe|tar\.(gz|bz2|xz|Z)|tgz)")
+_FRAGMENT = re.compile(r"sha256=([0-9a-fA-F]{64})")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFile:
+    """One file of a project, as the index describes it.
+
+    `yanked` is the reason (possibly empty), or None when the file is not yanked; `size` is in
+    bytes.
+    """
+
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+    upload_time: datetime | None = None
+    yanked: str | None = None
+    requires_python: str | None = None
+
+
+def normalise(project: str) -> str:
+    """The one spelling of a project's name (specification "Name normalization")."""
+    return re.sub(r"[-_.]+", "-", project).lower()
+
+
+class PythonIndex:
+    """One index; pages are fetched when they are asked for, and kept."""
+
+    def __init__(self, alias: str, url: str, http: Http) -> None:
+        self._alias = alias
+        self._url = url
+        self._http = http
+        self._lock = threading.Lock()
+        self._pages: dict[str, Mapping[str, IndexFile]] = {}
+
+    def files(
+        self, project: str, cancellation: Cancellation | None = None
+    ) -> Mapping[str, IndexFile]:
+        """All files of a project, by file name.
+
+        Raises:
+            NotFoundError: the index does not know the project.
+            FetchError: it cannot be reached, or its answer cannot be read.
+            IntegrityError: its answer is larger than 64 MiB.
+        """
+        name = normalise(project)
+        with self._lock:
+            known = self._pages.get(name)
+        if known is not None:
+            return known
+        url = address.join(self._url, name) + "/"
+        try:
+            page = self._http.page(url, ACCEPT, LARGEST_PAGE, cancellation)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"the index {self._alias!r} at {address.redact(self._url)} has no project {name}",
+                hint=_hint(self._alias, name),
+            ) from error
+        found = parse_page(page, self._url)
+        with self._lock:
+            self._pages[name] = found
+        return found
+
+    def place(
+        self, origin: PythonOrigin, file: str, cancellation: Cancellation | None = None
+    ) -> Place:
+        """Where a file of a project is.
+
+        Raises:
+            NotFoundError: the index does not list it.
+            FetchError: see `files`.
+        """
+        found = self.files(origin.project, cancellation).get(file)
+        if found is None:
+            raise NotFoundError(
+                f"the index {self._alias!r} at {address.redact(self._url)} lists "
+                f"{normalise(origin.project)}, but not {file}",
+                hint=_hint(self._alias, normalise(origin.project)),
+            )
+        digest = Digest(found.sha256) if found.sha256 else None
+        return Place(f"index {self._alias!r}", found.url, digest, found.size)
+
+
+def _hint(alias: str, project: str) -> str:
+    return (
+        f"use an index that has it (HPS_INDEX_{address.environment_name(alias)}, or -p), "
+        f"or choose another version: hps lock --upgrade-package {project}"
+    )
+
+
+def parse_page(page: Page, index_url: str) -> Mapping[str, IndexFile]:
+    """Read a project page in either format.
+
+    Raises:
+        FetchError: it is neither, or says something that no index says.
+    """
+    try:
+        text = page.body.decode()
+        if "json" in page.media_type.lower():
+            return _parse_json(text, page.url, index_url)
+        return _parse_html(text, page.url, index_url)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise FetchError(
+            f"cannot read the answer of {address.redact(page.url)}: "
+            f"{type(error).__name__}: {str(error)[:120]}",
+            expected="a project page of the simple repository API (PEP 503 or PEP 691)",
+            got=page.media_type[:80] or "no media type",
+            hint="the address of an index usually ends in /simple; check it",
+        ) from error
+
+
+def _parse_json(text: str, base: str, index_url: str) -> dict[str, IndexFile]:
+    data: dict[str, Any] = json.loads(text)
+    version = data["meta"]["api-version"]
+    if version.partition(".")[0] != "1":
+        raise ValueError(f"api-version {version!r} is not 1.x")
+    files = {}
+    for each in data["files"]:
+        name = each["filename"]
+        if not _FILE.fullmatch(name):
+            continue
+        yanked = each.get("yanked", False)
+        files[name] = IndexFile(
+            url=_link(base, each["url"], index_url),
+            sha256=_sha256(each["hashes"].get("sha256")),
+            size=_size(each.get("size")),
+            upload_time=_time(each.get("upload-time")),
+            yanked=yanked if isinstance(yanked, str) else ("" if yanked else None),
+            requires_python=each.get("requires-python"),
+        )
+    return files
+
+
+def _parse_html(text: str, base: str, index_url: str) -> dict[str, IndexFile]:
+    parser = _Anchors()
+    parser.feed(text)
+    parser.close()
+    base = urljoin(base, parser.base) if parser.base else base
+    files = {}
+    for attributes in parser.anchors:
+        url, _, fragment = urljoin(base, attributes.get("href") or "").partition("#")
+        name = unquote(urlsplit(url).path.rpartition("/")[2])
+        if not _FILE.fullmatch(name):
+            continue
+        digest = _FRAGMENT.search(fragment)
+        files[name] = IndexFile(
+            url=_link(base, url, index_url),
+            sha256=_sha256(digest[1]) if digest else None,
+            yanked=(attributes["data-yanked"] or "") if "data-yanked" in attributes else None,
+            requires_python=attributes.get("data-requires-python"),
+        )
+    return files
+
+
+class _Anchors(HTMLParser):
+    """Collects the attributes of <a>, and the first <base>."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.anchors: list[dict[str, str | None]] = []
+        self.base: str | None = None
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.anchors.append(dict(attrs))
+        elif tag == "base" and self.base is None:
+            self.base = dict(attrs).get("href")
+
+
+def _link(base: str, link: str, index_url: str) -> str:
+    """Resolve a link; credentials go along only within the origin of the index, as in pip.
+
+    An index that is fetched over a network must not name files of this machine.
+    """
+    url = urljoin(base, link).partition("#")[0]
+    if address.split(url).scheme == "file":
+        if address.split(index_url).scheme != "file":
+            raise ValueError("a link to a file of this machine")
+        return url
+    return address.with_credentials_of(index_url, url)
+
+
+def _sha256(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError("a hash is a string")
+    return Digest(value.lower()).hex
+
+
+def _size(value: object) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _time(value: object) -> datetime | None:
+    """An upload time (PEP 700): ISO 8601 with Z; python 3.11 reads up to six decimals."""
+    if not isinstance(value, str):
+        return None
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
