@@ -23,8 +23,8 @@ class Member:
     size: int
 
 
-def members(path: Path) -> Iterator[Member]:
-    """The members of an ar archive, in order.
+def members(path: Path, where: str) -> Iterator[Member]:
+    """The members of an ar archive, in order; errors call it `where`.
 
     Raises:
         UnsafeArchiveError: it is not an ar archive, or a member is cut off or out of form.
@@ -32,15 +32,15 @@ def members(path: Path) -> Iterator[Member]:
     total = path.stat().st_size
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
-            raise UnsafeArchiveError(f"{path.name} is not an ar archive")
+            raise UnsafeArchiveError(f"{where} is not an ar archive")
         offset = len(_MAGIC)
         while offset < total:
             file.seek(offset)
-            member = _member(file.read(_HEADER), offset + _HEADER, path.name)
+            member = _member(file.read(_HEADER), offset + _HEADER, where)
             offset = member.offset + member.size
             if offset > total:
                 raise UnsafeArchiveError(
-                    f"{path.name} ends inside its member {member.name}", expected=offset, got=total
+                    f"{where} ends inside its member {member.name}", expected=offset, got=total
                 )
             yield member
             offset += offset % 2  # members start at even offsets

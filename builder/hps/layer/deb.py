@@ -74,67 +74,77 @@ def control(path: Path) -> Mapping[str, str]:
     return control_archive(path).fields
 
 
-def control_archive(path: Path) -> ControlArchive:
+def control_archive(path: Path, where: str = "") -> ControlArchive:
     """All that control.tar holds, in memory: it is small.
+
+    Args:
+        path: the package.
+        where: what to call it in errors; its file name by default.
 
     Raises:
         UnsafeArchiveError: the package is damaged or not one.
     """
-    member, _ = _parts(path)
+    where = where or path.name
+    member, _ = _parts(path, where)
     files: dict[str, bytes] = {}
-    with _tar(path, member, _CONTROL_LIMITS) as entries:
+    with _tar(path, where, member, _CONTROL_LIMITS) as entries:
         for entry in entries:
             if entry.reader is None:
                 continue
             if entry.path in files or not _CONTROL_MEMBER.fullmatch(entry.path):
                 raise UnsafeArchiveError(
-                    f"{path.name} holds an odd control member", got=repr(entry.path)
+                    f"{where} holds an odd control member", got=repr(entry.path)
                 )
             files[entry.path] = entry.reader.read()
     if "control" not in files:
-        raise UnsafeArchiveError(f"{path.name} holds no control file")
-    return ControlArchive(_fields(_text(files.pop("control")), path.name), files)
+        raise UnsafeArchiveError(f"{where} holds no control file")
+    return ControlArchive(_fields(_text(files.pop("control")), where), files)
 
 
 @contextmanager
-def data_members(path: Path, limits: Limits) -> Iterator[Iterator[tar_reader.Member]]:
+def data_members(
+    path: Path, limits: Limits, where: str = ""
+) -> Iterator[Iterator[tar_reader.Member]]:
     """The members of data.tar, in order.
 
     Raises:
         UnsafeArchiveError: the package is damaged or not one, or holds what none may hold.
     """
-    _, member = _parts(path)
-    with _tar(path, member, limits) as entries:
+    where = where or path.name
+    _, member = _parts(path, where)
+    with _tar(path, where, member, limits) as entries:
         yield entries
 
 
-def _parts(path: Path) -> tuple[ar.Member, ar.Member]:
+def _parts(path: Path, where: str) -> tuple[ar.Member, ar.Member]:
     """control.tar and data.tar of a package of format 2.0."""
-    found = [member for member in ar.members(path) if not member.name.startswith("_")]
+    found = [member for member in ar.members(path, where) if not member.name.startswith("_")]
     names = [member.name.partition(".tar")[0] for member in found[:3]]
     if names != ["debian-binary", "control", "data"]:
         raise UnsafeArchiveError(
-            f"{path.name} is not a Debian package",
+            f"{where} is not a Debian package",
             expected="debian-binary, control.tar and data.tar",
             got=", ".join(member.name for member in found) or "no members",
         )
     version, control_tar, data_tar = found[:3]
     with window(path, version.offset, min(version.size, 16)) as file:
         if not file.read().startswith(b"2."):
-            raise UnsafeArchiveError(f"{path.name} is not a Debian package of format 2")
+            raise UnsafeArchiveError(f"{where} is not a Debian package of format 2")
     return control_tar, data_tar
 
 
 @contextmanager
-def _tar(path: Path, member: ar.Member, limits: Limits) -> Iterator[Iterator[tar_reader.Member]]:
+def _tar(
+    path: Path, deb: str, member: ar.Member, limits: Limits
+) -> Iterator[Iterator[tar_reader.Member]]:
     codec = _CODECS.get(member.name.partition(".tar")[2])
     if codec is None:
         raise UnsafeArchiveError(
-            f"{path.name} is compressed in a way that hps does not know",
+            f"{deb} is compressed in a way that hps does not know",
             expected=", ".join(f".tar{suffix}" for suffix in _CODECS),
             got=member.name,
         )
-    where = f"{path.name}: {member.name}"
+    where = f"{deb}: {member.name}"
     with (
         damage(where),
         window(path, member.offset, member.size) as packed,

@@ -33,6 +33,11 @@ class LocalDeb:
     version: str
     path: Path
 
+    @property
+    def file(self) -> str:
+        """What it is called in errors: in a store its file name is a digest."""
+        return f"{self.name}_{self.version}_{self.architecture}.deb"
+
 
 @dataclass(frozen=True, slots=True)
 class _Path:
@@ -102,13 +107,13 @@ def deb_entries(
 
 
 def _unpacked(deb: LocalDeb, spool: Spool, left_out: Sequence[str], limits: Limits) -> _Package:
-    control = control_archive(deb.path)
+    control = control_archive(deb.path, deb.file)
     _check_identity(deb, control)
     conffiles, md5 = control.conffiles, dict(control.md5sums)
     hash_all = not md5  # dpkg computes what the package does not promise
     listed: list[str] = []
     paths: dict[str, _Path] = {}
-    with damage(deb.path.name), data_members(deb.path, limits) as members:
+    with damage(deb.file), data_members(deb.path, limits, deb.file) as members:
         for member in members:
             if not member.path:
                 continue
@@ -129,7 +134,7 @@ def _check_identity(deb: LocalDeb, control: ControlArchive) -> None:
     got = tuple(control.fields[field] for field in ("Package", "Version", "Architecture"))
     if got != expected:
         raise IntegrityError(
-            f"{deb.path.name} is another package than the lock says",
+            f"{deb.file} is another package than the lock says",
             expected=" ".join(expected),
             got=" ".join(got),
         )
@@ -147,13 +152,13 @@ def _unpacked_path(
         target = paths.get(merged_usr.merged(member.link))
         if target is None or target.kind == "directory":
             raise UnsafeArchiveError(
-                f"{deb.path.name}: {member.path} is a hard link to what the package does not hold",
+                f"{deb.file}: {member.path} is a hard link to what the package does not hold",
                 got=member.link,
             )
         return replace(target, path=path, shipped=member.path)
     content = None
     if member.reader is not None:
-        where = f"{deb.path.name}: {member.path}"
+        where = f"{deb.file}: {member.path}"
         content = spool.add(member.reader, member.size, where, tap)
     executable = bool(member.mode & 0o100)
     return _Path(path, member.kind, deb.name, member.path, executable, member.link, content)
@@ -165,7 +170,7 @@ def _add(one: _Path, paths: dict[str, _Path], deb: LocalDeb) -> None:
         return  # /bin/x -> /usr/bin/x, or /bin -> usr/bin, made good by merged /usr
     both_directories = other is not None and other.kind == one.kind == "directory"
     if other is not None and not both_directories and not _leads_to_itself(other):
-        raise UnsafeArchiveError(f"{deb.path.name} holds {one.path} twice")
+        raise UnsafeArchiveError(f"{deb.file} holds {one.path} twice")
     paths[one.path] = one
 
 

@@ -24,6 +24,8 @@ _MAGIC: tuple[tuple[bytes, Codec], ...] = (
     (b"\x28\xb5\x2f\xfd", "zst"),  # RFC 8878, 3.1.1
 )
 
+_DECODERS = {"igzip_lib", "isal", "isal_zlib", "tarfile", "zipfile", "zstandard", "zstd"}
+
 
 def codec_of(head: bytes) -> Codec:
     """Which compression the first six bytes of a file announce; `none` when they announce none."""
@@ -146,6 +148,7 @@ def damage(where: str) -> Iterator[None]:
             raise
         raise UnsafeArchiveError(f"{where} is damaged", got=error) from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] in {"zstandard", "tarfile", "zipfile", "isal"}:
+        # By name: importing each decoder for its exception would cost every start of hps.
+        if type(error).__module__.partition(".")[0] in _DECODERS:
             raise UnsafeArchiveError(f"{where} is damaged", got=error) from error
         raise
