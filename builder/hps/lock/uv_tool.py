@@ -29,6 +29,10 @@ _UNREACHABLE = (
     "Request failed after",
     "Failed to read metadata",
     "HTTP status",
+    "could not be queried",
+    "Forbidden error",
+    "`Content-Type`",
+    "Received some unexpected",
 )
 
 

@@ -1,0 +1,316 @@
+"""Resolving with the real uv: against a small index of the test, and against a real one."""
+
+import dataclasses
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hps.config.schema import Sources
+from hps.errors import ConfigError, FetchError, OfflineError, ResolutionError
+from hps.lock import uv_tool
+from hps.lock.python import (
+    PythonRequest,
+    Requirement,
+    read_annotated,
+    resolve,
+    resolver_flags,
+    uv_platform,
+)
+from hps.store.origins import Origins
+from hps.store.python_index import JSON
+from tests.lock.indexes import Index, make_wheel
+from tests.servers import fine, garbage, reset, status, truncate
+
+AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def uv_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Servers of tests reuse ports, so uv's cache must not outlive a test."""
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "uv-cache"))
+    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+
+
+@pytest.fixture
+def index() -> Iterator[Index]:
+    with Index() as served:
+        yield served
+
+
+def request(index: Index | str, *texts: str, **more: Any) -> PythonRequest:
+    given = {
+        "requirements": tuple(Requirement(text, "app.in") for text in texts),
+        "python_version": "3.11",
+        "glibc": (2, 36),
+        "index_url": index if isinstance(index, str) else index.url,
+    }
+    return PythonRequest(**(given | more))
+
+
+def versions(asked: PythonRequest) -> dict[str, str]:
+    return {wheel.name: wheel.version for wheel in resolve(asked).wheels}
+
+
+def test_exactly_one_file_with_digest_size_and_who_asked(index: Index) -> None:
+    index.add_wheel("app_core", "2.0", requires=("Native>=1", "extra-only; extra == 'x'"))
+    index.add_wheel("native", "1.5", tag="cp311-cp311-manylinux_2_17_x86_64")
+    best = index.add_wheel("native", "1.5", tag="cp311-cp311-manylinux_2_28_x86_64")
+    index.add_wheel("native", "1.5", tag="cp311-cp311-manylinux_2_38_x86_64")
+    index.add_wheel("native", "1.5", tag="cp312-cp312-manylinux_2_28_x86_64")
+    asked = (Requirement("App.Core", "b.in"), Requirement("native<2", "a.in"))
+    core, native = resolve(request(index, requirements=asked)).wheels
+    assert (core.name, core.version, core.via) == ("app-core", "2.0", ("b.in",))
+    assert native.file == "native-1.5-cp311-cp311-manylinux_2_28_x86_64.whl"
+    assert (native.sha256, native.via) == (best, ("a.in", "app-core"))
+    size = len(make_wheel("native", "1.5", tag="cp311-cp311-manylinux_2_28_x86_64"))
+    assert native.size == size
+    assert native.url == f"{index.server.url}/files/{native.file}"
+    assert index.server.url not in repr(native)
+
+
+def test_markers_and_python_requirements_are_those_of_the_target(index: Index) -> None:
+    index.add_wheel(
+        "a", "1", requires=("b; python_version >= '3.12'", "c; sys_platform != 'linux'")
+    )
+    index.add_wheel("a", "2", python=">=3.12")
+    index.add_wheel("a", "1.5", python=">=3.11.2")
+    index.add_wheel("b", "1")
+    assert versions(request(index, "a")) == {"a": "1"}
+    assert versions(request(index, "a", python_version="3.11.2")) == {"a": "1.5"}
+    assert versions(request(index, "a", python_version="3.12")) == {"a": "2"}
+
+
+def test_preferences_are_kept_and_upgrades_release_them(index: Index) -> None:
+    for version in ("1.0", "1.1"):
+        index.add_wheel("a", version, requires=("b",))
+        index.add_wheel("b", version)
+    old = request(index, "a", preferences={"a": "1.0", "b": "1.0"})
+    assert versions(old) == {"a": "1.0", "b": "1.0"}
+    assert versions(dataclasses.replace(old, upgrade="all")) == {"a": "1.1", "b": "1.1"}
+    one = dataclasses.replace(old, upgrade=frozenset({"b"}))
+    assert versions(one) == {"a": "1.0", "b": "1.1"}
+    unfit = request(index, "a>1", preferences={"a": "1.0", "b": "9.9", "gone": "1"})
+    assert versions(unfit) == {"a": "1.1", "b": "1.1"}
+    assert versions(request(index, "a", constraints=("b<1.1",))) == {"a": "1.1", "b": "1.0"}
+
+
+def test_prereleases_only_when_asked_for(index: Index) -> None:
+    index.add_wheel("a", "1.0")
+    index.add_wheel("a", "2.0.dev0")
+    index.add_wheel("b", "1.0rc1")
+    assert versions(request(index, "a")) == {"a": "1.0"}
+    assert versions(request(index, "a", prerelease=True)) == {"a": "2.0.dev0"}
+    with pytest.raises(ResolutionError) as caught:
+        resolve(request(index, "b"))
+    assert "prerelease = true" in str(caught.value.hint)
+
+
+def test_as_of_hides_later_files(index: Index) -> None:
+    index.add_wheel("a", "1.0", uploaded="2024-01-01")
+    index.add_wheel("a", "1.1", uploaded="2024-12-01")
+    assert versions(request(index, "a", as_of=AS_OF)) == {"a": "1.0"}
+    assert resolver_flags(AS_OF)[0] == "--exclude-newer=2024-06-01T00:00:00Z"
+
+
+def test_as_of_needs_upload_times(index: Index) -> None:
+    index.add_wheel("a", "1.0", uploaded=None)
+    with pytest.raises(ResolutionError) as caught:
+        resolve(request(index, "a", as_of=AS_OF))
+    assert "upload times" in str(caught.value.hint)
+
+
+def test_wheels_made_from_sdists_stand_in(index: Index, tmp_path: Path) -> None:
+    index.add("legacy-1.0.tar.gz", b"never opened")
+    index.add_wheel("a", "1", requires=("legacy",))
+    with pytest.raises(ResolutionError) as caught:
+        resolve(request(index, "a"))
+    assert 'add "legacy" to python.sdists' in str(caught.value.hint)
+    assert any("legacy" in line for line in caught.value.details)
+    made = make_wheel("legacy", "1.0")
+    (tmp_path / "legacy-1.0-py3-none-any.whl").write_bytes(made)
+    for as_of in (None, AS_OF):
+        chosen = resolve(request(index, "a", find_links=tmp_path, as_of=as_of)).wheels
+        assert [wheel.name for wheel in chosen] == ["a", "legacy"]
+        assert chosen[1].url.startswith("file://")
+
+
+def test_build_code_never_runs(index: Index, tmp_path: Path) -> None:
+    marker = tmp_path / "ran"
+    folder = tmp_path / "evil-1.0"
+    folder.mkdir()
+    (folder / "setup.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    subprocess.run(["tar", "czf", "evil-1.0.tar.gz", "evil-1.0"], cwd=tmp_path, check=True)
+    index.add("evil-1.0.tar.gz", (tmp_path / "evil-1.0.tar.gz").read_bytes())
+    with pytest.raises(ResolutionError):
+        resolve(request(index, "evil"))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "tag", "hint"),
+    [
+        ("a", "cp311-cp311-manylinux_2_39_x86_64", "newer system"),
+        ("a", "cp312-cp312-manylinux_2_17_x86_64", "other Pythons"),
+        ("unknown-project", "py3-none-any", "spelling"),
+        ("a>5", "py3-none-any", "relax"),
+    ],
+)
+def test_what_cannot_be_is_explained(index: Index, text: str, tag: str, hint: str) -> None:
+    index.add_wheel("a", "1.0", tag=tag)
+    with pytest.raises(ResolutionError) as caught:
+        resolve(request(index, text))
+    assert hint in str(caught.value.hint)
+    assert any("Because" in line for line in caught.value.details)
+
+
+def test_an_index_without_hashes_and_sizes_is_read_too(index: Index) -> None:
+    data = make_wheel("a", "1.0")
+    file = "a-1.0-py3-none-any.whl"
+    digest = index.add(file, data)
+    page = f'<!DOCTYPE html><a href="/files/{file}">{file}</a>'.encode()
+    index.server.script("/simple/a/", fine(page, media_type="text/html"))
+    (chosen,) = resolve(request(index, "a")).wheels
+    assert (chosen.sha256, chosen.size) == (digest, None)
+
+
+def test_offline_uses_the_cache_alone(index: Index) -> None:
+    index.add_wheel("a", "1.0")
+    with pytest.raises(OfflineError) as caught:
+        resolve(request(index, "a", offline=True))
+    assert index.server.seen == []
+    online = resolve(request(index, "a"))
+    asked = len(index.server.seen)
+    assert resolve(request(index, "a", offline=True)) == online
+    assert len(index.server.seen) == asked
+    assert "--offline" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        status(500),
+        status(503),
+        status(401),
+        status(403),
+        reset(),
+        garbage(),
+        truncate(b"{" * 100, 50),
+        fine(b"{not json", media_type=JSON),
+    ],
+)
+def test_an_index_that_fails_is_a_fetch_error(index: Index, behaviour: Any) -> None:
+    index.server.script("/simple/a/", behaviour)
+    with pytest.raises(FetchError) as caught:
+        resolve(request(index, "a"))
+    assert caught.value.details
+
+
+def test_an_unreachable_index_does_not_betray_its_password() -> None:
+    with pytest.raises(FetchError) as caught:
+        resolve(request("http://user:secret@127.0.0.1:9/simple", "a"))
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value) or "…" in str(caught.value)
+
+
+def test_the_index_is_not_on_the_command_line_and_settings_of_the_user_are_ignored(
+    index: Index, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index.add_wheel("a", "1.0")
+    index.add_wheel("a", "2.0rc1")
+    monkeypatch.setenv("UV_PRERELEASE", "allow")
+    monkeypatch.setenv("UV_EXTRA_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_RESOLUTION", "lowest")
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "missing.toml"))
+    assert versions(request(index, "a")) == {"a": "1.0"}
+
+
+def test_only_what_reaches_an_index_is_inherited() -> None:
+    kept = {"UV_CACHE_DIR": "c", "UV_INDEX_MINE_PASSWORD": "p", "HTTPS_PROXY": "x", "HOME": "h"}
+    dropped = {"UV_INDEX": "i", "UV_NO_BINARY": "1", "UV_PYTHON": "3.9", "VIRTUAL_ENV": "v"}
+    seen = uv_tool.environment(kept | dropped)
+    assert kept.items() <= seen.items()
+    assert not dropped.keys() & seen.keys()
+
+
+PYTHONS = [
+    path for minor in (10, 11, 12, 13, 14) if (path := shutil.which(f"python3.{minor}")) is not None
+]
+
+
+def test_the_python_of_the_host_does_not_matter(index: Index) -> None:
+    marked = "b; python_version < '3.12' and platform_machine == 'x86_64'"
+    index.add_wheel("a", "1", requires=(marked, "c; implementation_name == 'cpython'"))
+    index.add_wheel("b", "1", tag="cp311-cp311-manylinux_2_36_x86_64")
+    index.add_wheel("c", "1")
+    expected = resolve(request(index, "a"))
+    assert [wheel.name for wheel in expected.wheels] == ["a", "b", "c"]
+    working = [
+        python
+        for python in {*PYTHONS, sys.executable}
+        if subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0
+    ]
+    for python in working:
+        assert resolve(request(index, "a"), host_python=python) == expected
+
+
+def test_all_faults_of_requirements_at_once() -> None:
+    texts = (
+        "requests >=",
+        "-r other.in",
+        "a @ https://example.org/a.whl",
+        "six==1 --hash=sha256:0",
+    )
+    with pytest.raises(ConfigError) as caught:
+        resolve(request("http://127.0.0.1:9/simple", *texts))
+    assert len(caught.value.details) == 4
+    assert all(line.startswith("app.in: ") for line in caught.value.details)
+
+
+def test_nothing_asked_for_is_nothing_resolved() -> None:
+    resolution = resolve(request("http://127.0.0.1:9/simple"))
+    assert resolution.wheels == ()
+    assert re.fullmatch(r"\d+\.\d+\.\d+", resolution.resolver.version)
+    assert "http" not in str(resolution.resolver.flags)
+
+
+@given(st.integers(0, 60))
+def test_the_target_given_to_uv_is_never_newer_than_the_glibc(minor: int) -> None:
+    if minor < 17:
+        with pytest.raises(ResolutionError, match="older"):
+            uv_platform("linux/amd64", (2, minor))
+        return
+    known = uv_platform("linux/arm64", (2, minor))
+    assert known.startswith("aarch64-manylinux_2_")
+    assert int(known.rpartition("_")[2]) <= minor
+
+
+def test_annotations_name_files_and_packages() -> None:
+    text = "a==1\n    # via\n    #   -c limits.in\n    #   -r 0.in\n    #   b\nB==2\n    # via -r 1.in\n"
+    pins = read_annotated(text, {"-r 0.in": "app.in", "-r 1.in": "web.in"})
+    assert pins["a"].via == ("app.in", "b")
+    assert (pins["b"].version, pins["b"].via) == ("2", ("web.in",))
+
+
+@pytest.mark.network
+def test_a_real_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UV_HTTP_RETRIES", "3")
+    url = Origins(Sources()).python_index("default")
+    asked = request(url, "requests[socks]==2.32.3", "six==1.17.0", "markupsafe==3.0.2")
+    first = resolve(asked)
+    assert resolve(asked) == first
+    files = {wheel.name: wheel.file for wheel in first.wheels}
+    assert files["six"] == "six-1.17.0-py2.py3-none-any.whl"
+    assert files["markupsafe"].startswith("MarkupSafe-3.0.2-cp311-cp311-manylinux_2_17_x86_64")
+    assert {"certifi", "pysocks", "urllib3"} <= files.keys()
+    assert all(wheel.size for wheel in first.wheels)
+    assert os.environ.get("UV_CACHE_DIR")
