@@ -13,15 +13,15 @@ from pathlib import Path
 _PRINTED = re.compile(r"^--index-url[ =](\S+)$", re.MULTILINE)
 
 
-def uv_files(environment: Mapping[str, str], home: Path) -> list[Path]:
+def uv_files(environment: Mapping[str, str], home: Path, etc: Path) -> list[Path]:
     """uv.toml of the user and of the system, in the order in which they win."""
     if environment.get("UV_NO_CONFIG"):
         return []
     if named := environment.get("UV_CONFIG_FILE"):
         return [Path(named)]
     user = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
-    system = (environment.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
-    folders = [user, *map(Path, filter(None, system)), Path("/etc")]
+    system = (environment.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(":")
+    folders = [user, *map(Path, filter(None, system)), etc]
     return [folder / "uv" / "uv.toml" for folder in folders]
 
 
@@ -49,14 +49,14 @@ def _text(value: object) -> str | None:
     return value or None
 
 
-def pip_files(environment: Mapping[str, str], home: Path, prefix: Path) -> list[Path]:
+def pip_files(environment: Mapping[str, str], home: Path, prefix: Path, etc: Path) -> list[Path]:
     """Configuration files of pip, later ones win (pip user guide, "Configuration files")."""
     named = environment.get("PIP_CONFIG_FILE")
     if named == "/dev/null":
         return []
-    directories = (environment.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
+    directories = (environment.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(":")
     found = [Path(each) / "pip" / "pip.conf" for each in directories if each]
-    found.append(Path("/etc/pip.conf"))
+    found.append(etc / "pip.conf")
     if not (named and Path(named).exists()):  # pip leaves the user's files out then
         found.append(home / ".pip" / "pip.conf")
         user = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")

@@ -28,7 +28,7 @@ class Machine:
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     home: Path = field(default_factory=Path.home)
     prefix: Path = field(default_factory=lambda: Path(sys.prefix))
-    apt: Path = Path("/etc/apt")
+    etc: Path = Path("/etc")
 
 
 class Origins:
@@ -38,7 +38,7 @@ class Origins:
         sources: of hps.toml.
         indexes: alias → address from the command line (`-p`), above all else.
         machine: whose settings decide when hps.toml does not.
-        folder: what relative paths in hps.toml start from.
+        folder: what relative paths start from; the current one if not given.
     """
 
     def __init__(
@@ -111,7 +111,9 @@ class Origins:
         return ask_uv()
 
     def _uv_setting(self) -> str | None:
-        files = index_settings.uv_files(self._machine.environment, self._machine.home)
+        files = index_settings.uv_files(
+            self._machine.environment, self._machine.home, self._machine.etc
+        )
         for path, text in _read(files):
             try:
                 if found := index_settings.parse_uv(text):
@@ -122,7 +124,9 @@ class Origins:
 
     def _pip_setting(self) -> str | None:
         machine = self._machine
-        files = index_settings.pip_files(machine.environment, machine.home, machine.prefix)
+        files = index_settings.pip_files(
+            machine.environment, machine.home, machine.prefix, machine.etc
+        )
         texts = dict(_read(files))
         try:
             return index_settings.parse_pip(texts.values())
@@ -132,8 +136,9 @@ class Origins:
     def _apt_entries(self) -> list[AptEntry]:
         with self._lock:
             if self._entries is None:
-                parts = self._machine.apt / "sources.list.d"
-                lists = [self._machine.apt / "sources.list", *sorted(parts.glob("*.list"))]
+                apt = self._machine.etc / "apt"
+                parts = apt / "sources.list.d"
+                lists = [apt / "sources.list", *sorted(parts.glob("*.list"))]
                 stanzas = sorted(parts.glob("*.sources"))
                 entries = [
                     each for _, text in _read(lists) for each in apt_sources.parse_list(text)
