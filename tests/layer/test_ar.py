@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hps.errors import UnsafeArchiveError
-from hps.layer.ar import members
+from hps.layer.ar import Member, members
 from tests.layer.packages import ar_bytes
 
 
@@ -50,7 +50,7 @@ def test_any_bytes_give_members_inside_the_file_or_an_error(
 ) -> None:
     path = tmp_path_factory.mktemp("ar") / "x.a"
     path.write_bytes(b"!<arch>\n" + data)
-    found = []
+    found: list[Member] = []
     with suppress(UnsafeArchiveError):
         found += members(path, "x.a")
     assert all(member.offset + member.size <= 8 + len(data) for member in found)
