@@ -33,8 +33,7 @@ def tls(error: BaseException) -> str:
     """The innermost reason that OpenSSL gave."""
     found = "the handshake was refused"
     for each in chain(error):
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return each.verify_message
-        if isinstance(each, ssl.SSLError) and each.reason:
-            found = each.reason
+        # Only errors that OpenSSL itself raised have these.
+        if isinstance(each, ssl.SSLError):
+            found = getattr(each, "verify_message", None) or getattr(each, "reason", None) or found
     return found

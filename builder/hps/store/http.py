@@ -187,7 +187,7 @@ class Http:
                 _begin(transfer, response)
                 transfer.location = url
                 transfer.media_type = response.headers.get("Content-Type", "")
-                for piece in _pieces(response.raw, deadlines):
+                for piece in _pieces(response.raw, url, deadlines):
                     cancellation.check()
                     transfer.add(piece)
                 framed = _is_chunked(response) or transfer.total is not None
@@ -212,6 +212,7 @@ class Http:
         self, session: requests.Session, url: str, headers: dict[str, str]
     ) -> Iterator[tuple[str, requests.Response]]:
         """Request, following redirects; `requests` itself would follow them from https to http."""
+        start = url
         for _ in range(_REDIRECTS + 1):
             with contextlib.closing(_request(session, url, headers)) as response:
                 location = response.headers.get("Location")
@@ -220,7 +221,8 @@ class Http:
                     return
                 url = address.redirected(url, location)
         raise FetchError(
-            f"cannot fetch: more than {_REDIRECTS} redirects, the last to {address.redact(url)}",
+            f"cannot fetch {address.redact(start)}: more than {_REDIRECTS} redirects, "
+            f"the last to {address.redact(url)}",
             hint="the server sends hps in circles; use another mirror",
         )
 
@@ -309,7 +311,7 @@ def _refuse(response: requests.Response, url: str) -> NoReturn:
     )
 
 
-def _pieces(raw: Any, deadlines: Deadlines) -> Iterator[bytes]:
+def _pieces(raw: Any, url: str, deadlines: Deadlines) -> Iterator[bytes]:
     """The body in pieces of 1 MiB, exactly as sent (a Content-Encoding is never undone).
 
     `read1` returns after each read of the socket: a read of a whole piece would let a server
@@ -332,7 +334,8 @@ def _pieces(raw: Any, deadlines: Deadlines) -> Iterator[bytes]:
             buffer.clear()
         if pace.is_too_slow(len(data), time.monotonic()):
             raise FetchError(
-                f"gave up on a server slower than {deadlines.minimum_rate} bytes per second",
+                f"gave up on {address.redact(url)}: "
+                f"slower than {deadlines.minimum_rate} bytes per second",
                 hint="use another mirror (docs/how-to/mirrors.md)",
             )
     if buffer:
