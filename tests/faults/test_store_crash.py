@@ -48,6 +48,7 @@ def assert_whole(store: Store, allowed_damage: set[Digest]) -> None:
     assert set(verify(store).damaged) <= allowed_damage
     for trace in store.traces.all():
         assert isinstance(trace, Trace)
+        assert all(store.has(output.digest) for output in trace.outputs.values())
     store.roots.all()
     for digest in store.list_trees():
         tree = store.tree(digest)

@@ -18,6 +18,7 @@ from hps.errors import (
     UsageError,
 )
 from hps.store.blobs import Store, default_root
+from hps.store.filesystem import Filesystem
 
 ABSENT = Digest.of(b"absent")
 
@@ -267,6 +268,30 @@ def test_a_tree_appears_whole_or_not_at_all(store: Store) -> None:
     assert (tree / "usr" / "file").read_text() == "x"
     assert list(store.list_trees()) == [ABSENT]
     assert temporaries(store) == []
+
+
+def test_all_of_a_tree_is_on_the_disk_before_its_name_is(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    class Recorder(Filesystem):
+        def sync_everything(self, path: Path) -> None:
+            assert (path / "file").exists()
+            super().sync_everything(path)
+            order.append("content")
+
+        def rename_tree(self, old: Path, new: Path) -> bool:
+            order.append("name")
+            return super().rename_tree(old, new)
+
+        def sync_directory(self, path: Path) -> None:
+            super().sync_directory(path)
+            order.append(path.name)
+
+    store = Store(tmp_path / "store", Recorder())
+    with store.new_tree(ABSENT) as folder:
+        (folder / "file").touch()
+        order.clear()
+    assert order == ["content", "name", "trees"]
 
 
 def test_the_first_of_two_trees_stays(store: Store) -> None:

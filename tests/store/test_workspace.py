@@ -63,6 +63,22 @@ def test_files_of_a_killed_writer_go_with_the_next_one(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted((folder, folder.with_name(folder.name + ".lock")))
 
 
+def test_a_forked_child_has_a_folder_of_its_own_and_leaves_its_parents(tmp_path: Path) -> None:
+    program = (
+        "import os, sys; from pathlib import Path\n"
+        "from hps.store.filesystem import Filesystem\n"
+        "from hps.store.workspace import Workspace\n"
+        "space = Workspace(Path(sys.argv[1]), Filesystem(), lambda: None)\n"
+        "path = space.new_path(); path.write_text('unfinished')\n"
+        "if (child := os.fork()) == 0:\n"
+        "    sys.exit(space.new_path().parent == path.parent)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+        "assert path.read_text() == 'unfinished'\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_leftovers_of_a_cleaner_that_was_killed_go_too(tmp_path: Path) -> None:
     (tmp_path / "1-a").mkdir()  # its lock is gone already
     (tmp_path / "2-b.lock").touch()  # its folder is gone already

@@ -127,6 +127,16 @@ class Store:
         self.open(digest).close()
         return self._location(digest)
 
+    def path_unread(self, digest: Digest) -> Path:
+        """Where a blob is, without hashing it: for hard links, whose reader verifies the bytes.
+
+        Raises:
+            BlobMissingError: there is none.
+        """
+        if not self.has(digest):
+            raise _missing(digest)
+        return self._location(digest)
+
     def open(self, digest: Digest) -> BinaryIO:
         """Open a blob for reading, once it has been hashed; raises as `path` does."""
         file = self._open(digest)

@@ -11,7 +11,7 @@ from hps.store.filesystem import explain
 
 VERSION = 1
 FOLDERS = ("blobs/sha256", "traces", "roots", "trees", "quarantine", "temporary")
-_OURS = frozenset({"version", "lock", *(folder.partition("/")[0] for folder in FOLDERS)})
+_OURS = frozenset({"version", "lock", "indexes", *(folder.partition("/")[0] for folder in FOLDERS)})
 
 
 def check_layout(root: Path) -> None:
