@@ -6,9 +6,13 @@ are the versions of the layer functions and enter each derivation.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from packaging.utils import canonicalize_name
 
 from hps.config.schema import Archive, ImageSettings, Target
-from hps.derivation.record import Step
+from hps.derivation.record import Input, Step
+from hps.derivation.sdist import VERSION as SDIST
 from hps.errors import LockError
 from hps.layer.entry import Scheme
 from hps.lock.records import (
@@ -17,12 +21,13 @@ from hps.lock.records import (
     Layer,
     LockedArchive,
     LockedTarget,
+    Package,
     Sdist,
     Wheel,
 )
 
 DEBIAN, SYSTEM, BYTECODE, WHEELS = 1, 1, 1, 1
-SDIST, ARCHIVE, FILES, TREES = 1, 1, 1, 1
+ARCHIVE, FILES = 1, 1
 
 _VERSIONS = {"debian": DEBIAN, "system": SYSTEM, "archive": ARCHIVE, "wheels": WHEELS}
 _VERSIONS |= {"files": FILES}
@@ -44,7 +49,7 @@ class PlannedLayer:
 
 
 class Graph:
-    """The steps of one target; `layers` in the order in which they are laid down.
+    """The steps of one target.
 
     Args:
         target: the artifacts; its planned layers are not looked at.
@@ -69,8 +74,14 @@ class Graph:
             if target.build_debs
             else self.interpreter_root
         )
-        self.sdists = {sdist.name: self.sdist_step(sdist) for sdist in target.sdists}
-        self.layers: tuple[PlannedLayer, ...] = (
+        self.sdists = {
+            sdist.name: self.sdist_step(sdist.name, sdist, sdist.build) for sdist in target.sdists
+        }
+
+    @cached_property
+    def layers(self) -> tuple[PlannedLayer, ...]:
+        """The planned layers, lowest first; needs all artifacts to be locked."""
+        return (
             self._debian_layer(),
             self._system_layer(),
             *self._archive_layers(),
@@ -98,13 +109,11 @@ class Graph:
         step = Step(
             f"system-layer/{SYSTEM}",
             "system configuration",
-            {"root": (self.system_root, "layer")}
-            | {f"deb:{deb.name}:{deb.architecture}": deb.digest for deb in self._target.debs},
+            {"root": (self.system_root, "layer")},
             {
-                "packages": [[d.name, d.architecture, d.version] for d in self._target.debs],
-                "exclude": list(self._config.debian.exclude),
                 "user": self._config.image.user.model_dump(),
                 "python": self._target.python_version,
+                "interpreter": self._scheme.interpreter,
                 "bytecode": BYTECODE,
                 "epoch": self._epoch,
             },
@@ -154,48 +163,56 @@ class Graph:
             for name, group in groups
         ]
 
-    def _wheels(self, name: str, group: Sequence[Wheel | Sdist]) -> Step:
-        inputs: dict[str, object] = {}
+    def _wheels(self, name: str, group: Sequence[Package]) -> Step:
+        inputs: dict[str, Input] = {}
         for one in group:
-            wheel = (self.sdists[one.name], "wheel") if isinstance(one, Sdist) else one.digest
+            wheel: Input = (
+                (self.sdists[one.name], "wheel") if isinstance(one, Sdist) else one.digest
+            )
             inputs[f"wheel:{one.name}"] = wheel
             inputs[f"bytecode:{one.name}"] = (self._bytecode(one, wheel), "bytecode")
         return Step(
             f"wheels-layer/{WHEELS}",
             f"layer {name}",
-            inputs,  # type: ignore[arg-type] # both kinds of value are what a Step takes
+            inputs,
             {
                 "wheels": [[one.name, _wheel_file(one)] for one in group],
                 "scheme": asdict(self._scheme),
                 "prune": list(self._config.python.prune),
                 "exclude": {one.name: self._excluded(one.name) for one in group},
+                "wrong-records": sorted(
+                    {canonicalize_name(name) for name in self._config.python.wrong_records}
+                    & {one.name for one in group}
+                ),
                 "epoch": self._epoch,
             },
         )
 
-    def _bytecode(self, one: Wheel | Sdist, wheel: object) -> Step:
+    def _bytecode(self, one: Package, wheel: Input) -> Step:
         return Step(
             f"bytecode/{BYTECODE}",
             f"bytecode {one.name}",
-            {"wheel": wheel, "root": (self.interpreter_root, "layer")},  # type: ignore[dict-item] # as above
-            {
-                "file": _wheel_file(one),
-                "python": self._target.python_version,
-                "scheme": asdict(self._scheme),
-                "prune": list(self._config.python.prune),
-            },
+            {"wheel": wheel, "root": (self.interpreter_root, "layer")},
+            {"scheme": asdict(self._scheme)},
         )
 
-    def sdist_step(self, sdist: Sdist) -> Step:
-        """The step that builds an sdist's wheel in the sandbox."""
+    def sdist_step(
+        self, name: str, artifact: Artifact, build: Sequence[Wheel], hook: str = "build_wheel"
+    ) -> Step:
+        """The step that asks an sdist's build backend in the sandbox for its wheel.
+
+        With the hook `get_requires_for_build_wheel` it asks what else the backend needs (PEP 517).
+        """
+        inputs: dict[str, Input] = {f"build:{wheel.name}": wheel.digest for wheel in build}
+        inputs |= {"sdist": artifact.digest, "root": (self.build_root, "layer")}
         return Step(
-            f"sdist-wheel/{SDIST}",
-            f"wheel {sdist.name}",
-            {"sdist": sdist.digest, "root": (self.build_root, "layer")}
-            | {f"build:{wheel.name}": wheel.digest for wheel in sdist.build},
+            f"sdist/{SDIST}",
+            f"wheel {name}" if hook == "build_wheel" else f"build requirements {name}",
+            inputs,
             {
-                "sdist": sdist.file,
-                "build": [[wheel.name, wheel.file] for wheel in sdist.build],
+                "hook": hook,
+                "sdist": artifact.file,
+                "build": [[wheel.name, wheel.file] for wheel in build],
                 "python": self._target.python_version,
                 "epoch": self._epoch,
             },
@@ -218,8 +235,8 @@ def closure(debs: Sequence[Deb], names: Iterable[str]) -> tuple[Deb, ...]:
 
 
 def wheel_groups(
-    wheels: Sequence[Wheel | Sdist], image: ImageSettings, *, taken: int
-) -> list[tuple[str, list[Wheel | Sdist]]]:
+    wheels: Sequence[Package], image: ImageSettings, *, taken: int
+) -> list[tuple[str, list[Package]]]:
     """One group for each large wheel, within the layer budget, then one for all the others.
 
     `taken` layers are spoken for by other contents, and one is kept for the project's trees.
@@ -238,15 +255,6 @@ def planned(layer: Layer) -> tuple[str, str, int, tuple[str, ...]]:
     return layer.name, layer.kind, layer.version, layer.members
 
 
-def artifacts(target: LockedTarget) -> list[Artifact]:
-    """Every artifact of a target, build dependencies included."""
-    found: list[Artifact] = [*target.debs, *target.build_debs, *target.wheels, *target.archives]
-    found += target.files
-    for sdist in target.sdists:
-        found += [sdist, *sdist.build]
-    return found
-
-
 def _archive_parameters(archive: Archive, artifact: LockedArchive) -> dict[str, object]:
     return {
         "name": archive.name,
@@ -256,9 +264,9 @@ def _archive_parameters(archive: Archive, artifact: LockedArchive) -> dict[str, 
     }
 
 
-def _wheel_file(one: Wheel | Sdist) -> str:
+def _wheel_file(one: Package) -> str:
     return one.wheel if isinstance(one, Sdist) else one.file
 
 
-def _wheel_size(one: Wheel | Sdist) -> int:
+def _wheel_size(one: Package) -> int:
     return one.wheel_size if isinstance(one, Sdist) else one.size

@@ -58,9 +58,8 @@ class _Verbs(click.Group):
             import difflib
 
             near = difflib.get_close_matches(args[0], _VERBS, n=1)
-            if near:
-                error.message += f" Did you mean {near[0]!r}?"
-            raise
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(error.message + hint, error.ctx) from None
 
 
 @click.group(

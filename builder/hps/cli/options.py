@@ -33,7 +33,9 @@ def report(value: Any) -> None:
 
 def json_option(function: F) -> F:
     """`--json` behind the verb."""
-    return click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")(function)
+    return click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")(
+        function
+    )
 
 
 def work_options(function: F) -> F:

@@ -187,10 +187,16 @@ class PythonContents(Table):
         "for instance jieba or jieba==0.42.1. Their build code runs in the sandbox only.",
     )
     prerelease: bool = Field(False, description="Let the resolver choose pre-releases.")
+    wrong_records: tuple[str, ...] = Field(
+        (),
+        description="Projects whose wheel holds other files than its RECORD says, because it was "
+        "changed after it was built. Its files are installed as they are, as pip does; the digest "
+        "of the wheel itself is checked as always.",
+    )
     prune: tuple[str, ...] = Field(
         (),
         description="Path patterns below the install folder that are left out (fnmatch), "
-        "for instance */tests/*.",
+        "for instance `*/tests/*`.",
     )
 
 
@@ -203,7 +209,7 @@ class BuildContents(Table):
 
 
 class CopyRule(Table):
-    """One line of an archive's `copy`: a path inside it, and where that goes in the image."""
+    """`copy = [{from, to}]`: a path inside an archive, and where that goes in the image."""
 
     from_: RelativePath = Field(alias="from", description="File or folder inside the archive.")
     to: ImagePath = Field(description="Path in the image.")
@@ -258,7 +264,7 @@ class Weights(Table):
 
 
 class User(Table):
-    """`user`: who runs the image."""
+    """`[targets.NAME.image.user]`: who runs the image."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = Field(
         "hps", description="Name of the user and of its group."

@@ -26,8 +26,11 @@ class Step:
 
     kind: str
     label: str
-    inputs: Mapping[str, "Digest | tuple[Step, str]"] = field(default_factory=dict)
+    inputs: Mapping[str, "Input"] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+Input = Digest | tuple[Step, str]  # an artifact, or the output of a step by its name
 
 
 @dataclass(frozen=True, slots=True)

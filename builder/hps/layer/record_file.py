@@ -31,8 +31,12 @@ class Row:
     @classmethod
     def of(cls, path: str, data: bytes) -> "Row":
         """The row of a file made here."""
-        raw = bytes.fromhex(Digest.of(data).hex)
-        return cls(path, f"sha256={_encode(raw)}", str(len(data)))
+        return cls.hashed(path, bytes.fromhex(Digest.of(data).hex), len(data))
+
+    @classmethod
+    def hashed(cls, path: str, sha256: bytes, size: int) -> "Row":
+        """The row of a file whose sha256 and size in bytes are known."""
+        return cls(path, f"sha256={_encode(sha256)}", str(size))
 
     @property
     def algorithm(self) -> str:
@@ -138,7 +142,8 @@ def check(
             f"{where} does not hold what its RECORD says",
             details=tuple(sorted(faults)[:50]),
             got=f"{len(faults)} faults",
-            hint="the file was changed after it was built; ask for another version",
+            hint="the wheel was changed after it was built: ask for another version, or, to install "
+            "its files as they are, name the project in python.wrong-records of the target",
         )
 
 

@@ -50,6 +50,7 @@ def wheel_entries(
     bytecode: Bytecode | None,
     prune: Sequence[str] = (),
     exclude: Collection[str] = (),
+    remake_record: bool = False,
     limits: Limits | None = None,
 ) -> list[Entry]:
     """What a wheel puts into an image, RECORD and scripts included.
@@ -65,6 +66,8 @@ def wheel_entries(
         prune: fnmatch patterns of paths below the install folder that are left out. The
             .dist-info folder always stays.
         exclude: paths of the image that are left out.
+        remake_record: take the files as they are and make RECORD from them, as pip does; for
+            wheels that were changed after they were built. The wheel's own digest still holds.
         limits: how much the wheel may hold.
 
     Raises:
@@ -73,7 +76,7 @@ def wheel_entries(
             is read).
         BuildError: a wheel of a format that hps does not know.
     """
-    source = _Wheel(wheel, filename, limits)
+    source = _Wheel(wheel, filename, limits, remake_record=remake_record)
     checked_interpreter(scheme.interpreter)
     left_out = frozenset(exclude)
     files = [
@@ -164,7 +167,9 @@ class _Placed:
 class _Wheel:
     """A wheel that was found to be what its name says, RECORD compared with the files."""
 
-    def __init__(self, path: Path, filename: str, limits: Limits | None) -> None:
+    def __init__(
+        self, path: Path, filename: str, limits: Limits | None, *, remake_record: bool
+    ) -> None:
         self.where = filename
         self.name, self.version = _identity(filename)
         self.owner = str(self.name)
@@ -176,7 +181,7 @@ class _Wheel:
         self.data = self._folder(".data", required=False)
         self.pure = self._check_format()
         self.project = self._check_metadata()
-        self.rows = self._check_record()
+        self.rows = self._make_record() if remake_record else self._check_record()
         self.scripts = self._scripts()
 
     def read(self, name: str, limit: int = _METADATA_LIMIT) -> bytes:
@@ -241,6 +246,17 @@ class _Wheel:
             if row.algorithm not in {"", "sha256"}:
                 self.verify(self.members[name], row)
         return rows
+
+    def _make_record(self) -> dict[str, Row]:
+        """What RECORD should have said."""
+        return {name: self._row(name, member) for name, member in self.members.items()}
+
+    def _row(self, name: str, member: Member) -> Row:
+        hasher = hashlib.sha256()
+        with self.archive.open(member) as reader:
+            while piece := reader.read(2**20):
+                hasher.update(piece)
+        return Row.hashed(name, hasher.digest(), member.size)
 
     def verify(self, member: Member, row: Row) -> None:
         """Compare a member with its hash now, for what no entry can promise."""

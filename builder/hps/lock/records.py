@@ -69,6 +69,9 @@ class Sdist(Artifact):
     wheel_size: Size
 
 
+Package = Wheel | Sdist  # what a Python project is locked as
+
+
 class Deb(Artifact):
     """One Debian package: `file` is the last part of `pool`, its path in the archive.
 

@@ -1,0 +1,127 @@
+"""Locking archives and plain files: which bytes, by digest and size."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from hps.build.workbench import Workbench
+from hps.config.schema import Archive, Target, Weights
+from hps.digest import Blob, Digest
+from hps.errors import ResolutionError
+from hps.lock.python_tags import choose_wheel, ranks
+from hps.lock.records import LockedArchive, LockedFile, LockedTarget
+from hps.store.python_index import IndexFile, PythonIndex
+from hps.store.request import FileOrigin, NewRequest, PythonOrigin
+
+
+def lock_archives(
+    bench: Workbench, target: LockedTarget, config: Target, old: LockedTarget | None
+) -> tuple[LockedArchive, ...]:
+    """Every archive of a target: wheels from their index, files from where they are.
+
+    What `old` locked for a wheel is kept while it fits the requirement.
+    """
+    known = {archive.name: archive for archive in old.archives} if old else {}
+    return tuple(
+        (_kept(archive, known.get(archive.name)) or _wheel(bench, target, archive))
+        if archive.wheel
+        else _file(bench, archive)
+        for archive in config.archives
+    )
+
+
+def _kept(archive: Archive, old: LockedArchive | None) -> LockedArchive | None:
+    asked = Requirement(str(archive.wheel))
+    if old is None or old.version is None or old.project != canonicalize_name(asked.name):
+        return None
+    fits = asked.specifier.contains(old.version, prereleases=True) and old.index == archive.index
+    return old if fits else None
+
+
+def lock_files(bench: Workbench, config: Target) -> tuple[LockedFile, ...]:
+    """Every plain file of a target, fetched."""
+    locked = []
+    for file in config.files:
+        blob = _fetch(bench, file)
+        locked.append(
+            LockedFile(file=file.file, sha256=blob.digest.hex, size=blob.size, to=file.to)
+        )
+    return tuple(locked)
+
+
+def _file(bench: Workbench, archive: Archive) -> LockedArchive:
+    blob = _fetch(bench, archive)
+    return LockedArchive(
+        name=archive.name, file=str(archive.file), sha256=blob.digest.hex, size=blob.size
+    )
+
+
+def _fetch(bench: Workbench, wanted: Archive | Weights) -> Blob:
+    paths = (bench.project.root / wanted.path,) if wanted.path else ()
+    request = NewRequest(
+        file=str(wanted.file),
+        origin=FileOrigin(paths=paths, urls=(wanted.url,) if wanted.url else ()),
+        digest=Digest(wanted.sha256) if wanted.sha256 else None,
+    )
+    watch = bench.progress.fetching([(request.file, 0)])
+    return bench.fetcher.fetch_new([request], watch)[0]
+
+
+def _wheel(bench: Workbench, target: LockedTarget, archive: Archive) -> LockedArchive:
+    requirement = Requirement(str(archive.wheel))
+    index = PythonIndex(archive.index, bench.origins.python_index(archive.index), bench.http)
+    file = choose_file(
+        index.files(requirement.name), requirement, target, bench.project.config.lock.as_of
+    )
+    request = NewRequest(
+        file=file, origin=PythonOrigin(alias=archive.index, project=requirement.name)
+    )
+    watch = bench.progress.fetching([(file, 0)])
+    blob = bench.fetcher.fetch_new([request], watch)[0]
+    return LockedArchive(
+        name=archive.name,
+        file=file,
+        sha256=blob.digest.hex,
+        size=blob.size,
+        index=archive.index,
+        project=canonicalize_name(requirement.name),
+        version=str(parse_wheel_filename(file)[1]),
+    )
+
+
+def choose_file(
+    files: Mapping[str, IndexFile],
+    requirement: Requirement,
+    target: LockedTarget,
+    as_of: datetime | None,
+) -> str:
+    """The wheel of the highest version that a requirement, the target and the time allow.
+
+    Raises:
+        ResolutionError: none does; the versions that exist are told.
+    """
+    versions: dict[Version, list[str]] = {}
+    for name, file in files.items():
+        late = as_of is not None and (file.upload_time is None or file.upload_time > as_of)
+        if name.endswith(".whl") and file.yanked is None and not late:
+            versions.setdefault(parse_wheel_filename(name)[1], []).append(name)
+    major, minor = (int(part) for part in target.glibc.split("."))
+    ranked = ranks(target.python_version, target.platform, (major, minor))
+    for version in sorted(versions, reverse=True):
+        if requirement.specifier.contains(version, prereleases=None):
+            chosen = choose_wheel(versions[version], ranked)
+            if chosen:
+                return chosen
+    raise ResolutionError(
+        f"no wheel fits {requirement}",
+        expected=f"a wheel for Python {target.python_version}, glibc {target.glibc}, "
+        f"{target.platform}",
+        got=f"versions {_list(sorted(versions))}",
+    )
+
+
+def _list(versions: Sequence[Version]) -> str:
+    return ", ".join(str(version) for version in versions[-8:]) or "none"

@@ -1,0 +1,194 @@
+"""What each kind of step does: inputs from the store, a layer function, outputs back."""
+
+import json
+from collections.abc import Collection, Mapping
+from functools import partial
+from pathlib import Path
+
+from hps.build.graph import ARCHIVE, BYTECODE, DEBIAN, FILES, SYSTEM, WHEELS
+from hps.build.trees import KIND as TREES_KIND
+from hps.build.trees import trees_layer
+from hps.build.writing import scratch, write
+from hps.config.schema import CopyRule, User
+from hps.derivation.record import Derivation
+from hps.derivation.scheduler import Executor, Workshop
+from hps.derivation.sdist import VERSION as SDIST
+from hps.derivation.sdist import SdistBuild, ask_requirements, build_wheel
+from hps.digest import Blob, Digest
+from hps.layer.archive import archive_entries
+from hps.layer.bytecode import Bytecode, compile_trees, compile_wheels, container
+from hps.layer.deb_layer import LocalDeb, deb_entries
+from hps.layer.entry import Entry, Scheme
+from hps.layer.plain import plain_entries
+from hps.layer.system import system_command, system_entries
+from hps.layer.unpack import unpack
+from hps.layer.wheel import wheel_entries
+from hps.lock.sdist import read_build_system
+
+Made = Mapping[str, Blob]
+
+
+def executors(root: Path) -> dict[str, Executor]:
+    """Every kind of step of a project; `root` is its folder, read by the trees step alone."""
+    return {
+        f"debian-layer/{DEBIAN}": debian_layer,
+        f"system-layer/{SYSTEM}": system_layer,
+        f"bytecode/{BYTECODE}": bytecode,
+        f"wheels-layer/{WHEELS}": wheels_layer,
+        f"sdist/{SDIST}": sdist_step,
+        f"archive-layer/{ARCHIVE}": archive_layer,
+        f"files-layer/{FILES}": files_layer,
+        TREES_KIND: partial(trees_layer, root),
+    }
+
+
+def root_tree(workshop: Workshop, layer: Digest) -> Path:
+    """The root file system of a layer, unpacked once and kept in the store."""
+    found = workshop.store.tree(layer)
+    if found is not None:
+        return found
+    with workshop.store.new_tree(layer) as folder:
+        unpack([workshop.store.path(layer)], folder)
+    made = workshop.store.tree(layer)
+    if made is None:  # pragma: no cover - new_tree has just put it there
+        raise AssertionError(f"no tree of {layer}")
+    return made
+
+
+def debian_layer(derivation: Derivation, workshop: Workshop) -> Made:
+    """Packages merged into one layer, with dpkg's database of them."""
+    debs = [
+        LocalDeb(name, architecture, version, workshop.store.path(derivation.inputs[role]))
+        for name, architecture, version in derivation.parameters["packages"]
+        for role in [f"{name}:{architecture}"]
+    ]
+    with scratch(workshop.store) as spool:
+        entries = deb_entries(debs, spool=spool, exclude=derivation.parameters["exclude"])
+        return write(workshop, entries, derivation.parameters["epoch"])
+
+
+def system_layer(derivation: Derivation, workshop: Workshop) -> Made:
+    """What maintainer scripts would have done, and the bytecode of the interpreter's library."""
+    parameters = derivation.parameters
+    root = root_tree(workshop, derivation.inputs["root"])
+    libraries = [f"usr/lib/python{parameters['python']}", "usr/lib/python3/dist-packages"]
+    there = [library for library in libraries if (root / library).is_dir()]
+    with scratch(workshop.store) as folder:
+        system, compiled = folder / "system", folder / "compiled"
+        system.mkdir()
+        compiled.mkdir()
+        workshop.sandbox.run(system_command(root, system, parameters["epoch"]))
+        workshop.sandbox.run(compile_trees(root, parameters["interpreter"], there, compiled))
+        entries = system_entries(root, system, User.model_validate(parameters["user"]))
+        library = Bytecode(container(compiled))
+        entries += [
+            Entry(
+                module.path,
+                "file",
+                "hps",
+                size=module.size,
+                open=partial(library.open, module.path),
+            )
+            for module in library
+        ]
+        return write(workshop, entries, parameters["epoch"])
+
+
+def bytecode(derivation: Derivation, workshop: Workshop) -> Made:
+    """The bytecode of one wheel, compiled by the target's interpreter."""
+    parameters = derivation.parameters
+    with scratch(workshop.store) as output:
+        workshop.sandbox.run(
+            compile_wheels(
+                root_tree(workshop, derivation.inputs["root"]),
+                parameters["scheme"]["interpreter"],
+                [workshop.store.path(derivation.inputs["wheel"])],
+                Scheme(**parameters["scheme"]),
+                output,
+            )
+        )
+        return {"bytecode": workshop.store.add_file(container(output))}
+
+
+def wheels_layer(derivation: Derivation, workshop: Workshop) -> Made:
+    """One or more installed wheels with their bytecode."""
+    entries: list[Entry] = []
+    for name, file in derivation.parameters["wheels"]:
+        entries += _installed(name, file, derivation, workshop)
+    return write(workshop, entries, derivation.parameters["epoch"])
+
+
+def _installed(name: str, file: str, derivation: Derivation, workshop: Workshop) -> list[Entry]:
+    parameters = derivation.parameters
+
+    def entries(exclude: Collection[str]) -> list[Entry]:
+        return wheel_entries(
+            workshop.store.path(derivation.inputs[f"wheel:{name}"]),
+            file,
+            Scheme(**parameters["scheme"]),
+            bytecode=Bytecode(workshop.store.path(derivation.inputs[f"bytecode:{name}"])),
+            prune=parameters["prune"],
+            exclude=exclude,
+            remake_record=name in parameters["wrong-records"],
+        )
+
+    found = entries(())
+    kept_by_others = {
+        entry.path
+        for entry in found
+        for path in parameters["exclude"][name]
+        if entry.path == path or entry.path.startswith(f"{path}/")
+    }
+    return entries(kept_by_others) if kept_by_others else found
+
+
+def sdist_step(derivation: Derivation, workshop: Workshop) -> Made:
+    """What an sdist's build backend says or makes in the sandbox."""
+    parameters = derivation.parameters
+    with scratch(workshop.store) as folder:
+        source = folder / parameters["sdist"]  # readers go by the name of the file
+        source.symlink_to(workshop.store.path(derivation.inputs["sdist"]))
+        build = SdistBuild(
+            file=parameters["sdist"],
+            sdist=source.resolve(),
+            system=read_build_system(source),
+            root=root_tree(workshop, derivation.inputs["root"]),
+            wheels={
+                file: workshop.store.path(derivation.inputs[f"build:{name}"])
+                for name, file in parameters["build"]
+            },
+            interpreter=f"/usr/bin/python{parameters['python']}",
+            epoch=parameters["epoch"],
+        )
+        if parameters["hook"] != "build_wheel":
+            answer = ask_requirements(workshop.sandbox, build)
+            return {"requirements": workshop.store.add(json.dumps(answer).encode())}
+        wheel = build_wheel(workshop.sandbox, build, folder)
+        return {
+            "wheel": workshop.store.add_file(wheel),
+            "name": workshop.store.add(wheel.name.encode()),
+        }
+
+
+def archive_layer(derivation: Derivation, workshop: Workshop) -> Made:
+    """Parts of a tarball, zip or wheel."""
+    parameters = derivation.parameters
+    with scratch(workshop.store) as spool:
+        entries = archive_entries(
+            workshop.store.path(derivation.inputs["archive"]),
+            parameters["file"],
+            parameters["name"],
+            [CopyRule.model_validate(rule) for rule in parameters["copy"]],
+            parameters["strip"],
+            spool,
+        )
+        return write(workshop, entries, parameters["epoch"])
+
+
+def files_layer(derivation: Derivation, workshop: Workshop) -> Made:
+    """Plain files, as they are."""
+    entries: list[Entry] = []
+    for to, file, _ in derivation.parameters["files"]:
+        digest = derivation.inputs[f"file:{to}"]
+        entries += plain_entries(workshop.store.path(digest), to, file, promised=digest)
+    return write(workshop, entries, derivation.parameters["epoch"])

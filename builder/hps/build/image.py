@@ -1,0 +1,197 @@
+"""From a lock to an image: realise the planned layers, prove them, lay the image out."""
+
+import base64
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hps.build.graph import Graph, PlannedLayer
+from hps.build.trees import trees_step
+from hps.build.workbench import Workbench, artifacts
+from hps.derivation.record import Step
+from hps.derivation.scheduler import Outputs
+from hps.digest import Blob, Digest
+from hps.errors import HpsError, LockError, NotReproducibleError
+from hps.layer.index import IndexLine, first_difference, read_index
+from hps.lock.records import Layer, Lock, LockedTarget
+from hps.lock.stale import fresh_target
+from hps.oci.image import Image, assemble, image_reference
+from hps.oci.layout import read_layout, write_layout
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltLayer:
+    """One layer of a built image: its name, its tar, its index, and whether the lock knows it."""
+
+    name: str
+    blob: Blob
+    index: Blob
+    locked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An image that was built and came out as its lock says."""
+
+    target: str
+    image: Image
+    layers: tuple[BuiltLayer, ...]
+    layout: Path
+    changed: bool  # whether the layout had to be written
+
+
+def build(bench: Workbench, name: str, *, again: bool = False, output: Path | None = None) -> Built:
+    """Build one target from hps.lock; nothing is resolved.
+
+    Args:
+        bench: the tools.
+        name: of the target.
+        again: make every layer anew from its artifacts and compare.
+        output: where the layout goes instead of `.hps/images/NAME`.
+
+    Raises:
+        LockStaleError: hps.toml says something else than the lock was made from.
+        FetchError, IntegrityError: an artifact is missing or not what the lock says.
+        NotReproducibleError: a layer came out as something else than the lock says.
+    """
+    lock = bench.project.require_lock()
+    locked = fresh_target(lock, name, bench.project.inputs(name))
+    config = bench.project.target(name)
+    graph = Graph(locked, config, lock.source_date_epoch)
+    check_plan(locked, graph.layers)
+    trees = trees_step(bench.project.root, config.trees, lock.source_date_epoch)
+    with bench.store.session():
+        steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
+        done = realise(bench, locked, steps, again=again)
+        layers = list(_proved(bench, locked, graph.layers, done))
+        if trees:
+            layers.append(_layer("trees", done[trees], locked=False))
+        image = assemble(
+            image_reference(bench.project.config.project.name, name),
+            config.image,
+            [layer.blob for layer in layers],
+            platform=config.platform,
+            epoch=lock.source_date_epoch,
+        )
+        layout = output or bench.project.layout_path(name)
+        changed = not _is_there(layout, image)
+        if changed:
+            write_layout(layout, [image], bench.store.path_unread)
+        _keep(bench, lock, name, layers)
+    return Built(name, image, tuple(layers), layout, changed)
+
+
+def realise(
+    bench: Workbench, locked: LockedTarget, steps: Sequence[Step], *, again: bool = False
+) -> Mapping[Step, Outputs]:
+    """Make steps, after fetching the artifacts that this needs."""
+    scheduler = bench.scheduler(again=again)
+    bench.fetch_for(locked, scheduler.survey(steps).artifacts)
+    return scheduler.realise(steps)
+
+
+def check_plan(locked: LockedTarget, layers: Sequence[PlannedLayer]) -> None:
+    """Compare the plan of the lock with the one that its artifacts give.
+
+    Raises:
+        LockError: they differ: another version of hps made the lock, or it was tampered with.
+    """
+    old = [(one.name, one.kind, one.version, one.members) for one in locked.layers]
+    new = [(one.name, one.kind, one.version, one.members) for one in layers]
+    if old == new:
+        return
+    differing = [str(one[:3]) for one in old if one not in new] + [
+        str(one[:3]) for one in new if one not in old
+    ]
+    raise LockError(
+        f"hps.lock plans other layers for {locked.name} than this hps makes",
+        details=tuple(differing[:10]),
+        hint="the lock was made by another version of hps: hps lock",
+    )
+
+
+def _proved(
+    bench: Workbench,
+    locked: LockedTarget,
+    plan: Sequence[PlannedLayer],
+    done: Mapping[Step, Outputs],
+) -> Iterator[BuiltLayer]:
+    """The layers in order, each compared with the lock (DESIGN promise 1)."""
+    for expected, layer in zip(locked.layers, plan, strict=True):
+        made = _layer(layer.name, done[layer.step], locked=True)
+        if made.blob.digest != expected.digest:
+            raise _difference(bench, expected, made)
+        yield made
+
+
+def _layer(name: str, outputs: Outputs, *, locked: bool) -> BuiltLayer:
+    return BuiltLayer(name, outputs["layer"], outputs["index"], locked)
+
+
+def _difference(bench: Workbench, expected: Layer, made: BuiltLayer) -> NotReproducibleError:
+    lines = index_lines(bench, made.index.digest)
+    path = first_difference(base64.b64decode(expected.paths), lines)
+    where = f"first path that differs: /{path}" if path else "the paths agree, the tar does not"
+    return NotReproducibleError(
+        f"layer {expected.name} came out as something else than hps.lock says",
+        expected=expected.digest,
+        got=made.blob.digest,
+        details=(where,),
+        hint="`hps build --check` tells whether this machine gives the same twice; if it does, "
+        "hps.lock is wrong: hps lock",
+    )
+
+
+def index_lines(bench: Workbench, digest: Digest) -> list[IndexLine]:
+    """The index of a layer, from the store."""
+    with bench.store.open(digest) as file:
+        return list(read_index(file))
+
+
+def _is_there(layout: Path, image: Image) -> bool:
+    """Whether a layout holds this very image; its documents are read, its layers are not."""
+    if not (layout / "index.json").is_file():
+        return False
+    try:
+        found = read_layout(layout)
+    except HpsError:  # whatever is wrong with the old one, it is written again
+        return False
+    return [one.digest for one in found] == [image.digest] and all(
+        (layout / "blobs" / "sha256" / blob.digest.hex).is_file() for blob in image.layers
+    )
+
+
+def _keep(bench: Workbench, lock: Lock, name: str, layers: Sequence[BuiltLayer]) -> None:
+    """Root what this target is made of and what it came out as, against collection."""
+    target = lock.target(name)
+    digests = {artifact.digest for artifact in artifacts(target)} if target else set()
+    digests |= {blob.digest for layer in layers for blob in (layer.blob, layer.index)}
+    bench.store.roots.set(bench.project.root, name, sorted(digests))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What brought a path into an image."""
+
+    path: str
+    layer: str
+    owner: str
+    kind: str
+    size: int
+    content: str
+
+
+def find(bench: Workbench, built: Built, pattern: str) -> list[Origin]:
+    """Every path of an image that a pattern matches, the topmost layer's entry first."""
+    wanted = pattern.strip("/")
+    found: dict[str, Origin] = {}
+    for layer in reversed(built.layers):
+        for line in index_lines(bench, layer.index.digest):
+            if line.path not in found and (
+                line.path == wanted or fnmatch.fnmatchcase(line.path, wanted)
+            ):
+                found[line.path] = Origin(
+                    f"/{line.path}", layer.name, line.owner, line.kind, line.size, line.content
+                )
+    return [found[path] for path in sorted(found)]

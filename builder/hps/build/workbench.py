@@ -1,0 +1,148 @@
+"""What lock and build work with: a project, a store, what fetches, what runs code, who is told."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hps.build.executors import executors
+from hps.build.project import Project
+from hps.config.schema import Archive, DebianSource, Weights
+from hps.derivation import scheduler
+from hps.derivation.sandbox import Sandbox
+from hps.derivation.scheduler import Scheduler, Workshop
+from hps.digest import Digest
+from hps.lock.records import Artifact, Deb, LockedArchive, LockedTarget, Sdist, Wheel
+from hps.store.blobs import Store, default_root
+from hps.store.fetch import Fetcher
+from hps.store.http import Http
+from hps.store.origins import Origins
+from hps.store.request import (
+    DebianOrigin,
+    Event,
+    FileOrigin,
+    Origin,
+    PythonOrigin,
+    Request,
+)
+
+
+class Progress(scheduler.Progress, Protocol):
+    """What the work tells while it runs: steps, fetches, and single lines."""
+
+    def note(self, text: str) -> None:
+        """One line of talk."""
+        ...
+
+    def fetching(self, files: Sequence[tuple[str, int]]) -> "Callable[[Event], None]":
+        """A fetch of these files (name, bytes) begins; gives what takes its events."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workbench:
+    """One run's tools; `open` lays them out."""
+
+    project: Project
+    store: Store
+    origins: Origins
+    http: Http
+    fetcher: Fetcher
+    sandbox: Sandbox
+    progress: Progress
+    jobs: int
+    offline: bool
+
+    @classmethod
+    def open(
+        cls,
+        project: Project,
+        *,
+        store: Path | None,
+        environment: Mapping[str, str],
+        offline: bool,
+        jobs: int,
+        indexes: Mapping[str, str],
+        sandbox: Sandbox,
+        progress: Progress,
+    ) -> "Workbench":
+        """Tools for a project; nothing is written or asked for before it is needed."""
+        opened = Store(store or default_root(environment))
+        origins = Origins(project.config.sources, indexes=indexes, folder=project.root)
+        http = Http()
+        fetcher = Fetcher(opened, http, origins, offline=offline)
+        return cls(project, opened, origins, http, fetcher, sandbox, progress, jobs, offline)
+
+    def scheduler(self, *, again: bool = False) -> Scheduler:
+        """A scheduler over the store that knows every kind of step of this project."""
+        workshop = Workshop(self.store, self.sandbox, threading.Event())
+        return Scheduler(
+            workshop,
+            self.store.traces,
+            executors(self.project.root),
+            workers=self.jobs,
+            progress=self.progress,
+            again=again,
+        )
+
+    def fetch(self, name: str, artifacts: Iterable[Artifact]) -> None:
+        """Fetch those artifacts of a target that the store lacks."""
+        requests = [
+            Request(
+                digest=artifact.digest,
+                size=artifact.size,
+                file=artifact.file,
+                origin=self.origin(name, artifact),
+            )
+            for artifact in {artifact.digest: artifact for artifact in artifacts}.values()
+            if not self.store.has(artifact.digest)
+        ]
+        if requests:
+            watch = self.progress.fetching([(one.file, one.size) for one in requests])
+            self.fetcher.fetch(requests, watch)
+
+    def fetch_for(self, target: LockedTarget, digests: Sequence[Digest]) -> None:
+        """Fetch the artifacts of a target that have these digests."""
+        wanted = set(digests)
+        self.fetch(target.name, (one for one in artifacts(target) if one.digest in wanted))
+
+    def origin(self, name: str, artifact: Artifact) -> Origin:
+        """Where an artifact of a target comes from, as hps.toml says today."""
+        if isinstance(artifact, (Wheel, Sdist)):
+            return PythonOrigin(alias=artifact.index, project=artifact.name)
+        if isinstance(artifact, Deb):
+            return self._debian_origin(artifact)
+        if isinstance(artifact, LockedArchive) and artifact.index and artifact.project:
+            return PythonOrigin(alias=artifact.index, project=artifact.project)
+        target = self.project.target(name)
+        declared: tuple[Archive | Weights, ...] = (*target.archives, *target.files)
+        for file in declared:
+            if file.file == artifact.file:
+                paths = (self.project.root / file.path,) if file.path else ()
+                return FileOrigin(paths=paths, urls=(file.url,) if file.url else ())
+        return FileOrigin()
+
+    def _debian_origin(self, deb: Deb) -> DebianOrigin:
+        source = self.project.config.sources.debian.get(
+            deb.source, DebianSource(suites=(deb.suite,))
+        )
+        return DebianOrigin(
+            source=deb.source,
+            archive=deb.archive,
+            suite=deb.suite,
+            pool=deb.pool,
+            name=deb.name,
+            version=deb.version,
+            fallbacks=source.fallbacks,
+            time=source.snapshot or self.project.config.lock.as_of,
+        )
+
+
+def artifacts(target: LockedTarget) -> list[Artifact]:
+    """Every artifact of a target, build dependencies included."""
+    found: list[Artifact] = [*target.debs, *target.build_debs, *target.wheels, *target.archives]
+    found += target.files
+    for sdist in target.sdists:
+        found += [sdist, *sdist.build]
+    return found

@@ -1,0 +1,123 @@
+"""`hps lock`: decide every artifact and layer."""
+
+from datetime import UTC, datetime
+
+import click
+
+from hps.build.locking import Upgrade, make_lock
+from hps.build.project import CONFIG, Project, write_atomically
+from hps.cli.diff import show
+from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
+from hps.config.edit import set_value
+from hps.errors import LockError, LockStaleError
+from hps.lock.difference import difference
+from hps.lock.records import Lock
+from hps.lock.stale import changes, fresh_target
+
+
+@click.command("lock")
+@click.argument("targets", nargs=-1)
+@click.option("--check", is_flag=True, help="Only compare hps.lock with hps.toml; exit 3 if stale.")
+@click.option("-U", "--upgrade", is_flag=True, help="Choose every version anew.")
+@click.option(
+    "-P",
+    "--upgrade-package",
+    "packages",
+    multiple=True,
+    metavar="NAME",
+    help="Choose the version of this package anew, Python's or Debian's.",
+)
+@click.option(
+    "--as-of",
+    metavar="TIME",
+    help="Write this time to lock.as-of in hps.toml first: `now` or 2026-11-21T00:00:00Z.",
+)
+@work_options
+@json_option
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    targets: tuple[str, ...],
+    *,
+    check: bool,
+    upgrade: bool,
+    packages: tuple[str, ...],
+    as_of: str | None,
+    **_: object,
+) -> None:
+    r"""Resolve TARGETS (default: all), make their layers, write hps.lock.
+
+    Versions of an existing lock are kept as long as they fit. Packages are fetched and layers are
+    made, because the lock records what each layer comes out as.
+
+    \b
+    hps lock                      lock all targets
+    hps lock --check              is hps.lock what hps.toml asks for?
+    hps lock -P numpy             a newer numpy, all else as it is
+    hps lock --as-of now          let the resolver see what was published until now
+    """
+    if check:
+        _check(context, project(context), targets)
+        return
+    if as_of is not None:
+        _set_time(project(context), as_of)
+    bench = workbench(context)
+    names = bench.project.target_names(targets)
+    old = _old(bench.project, everything=upgrade)
+    lock = make_lock(bench, names, old, Upgrade(upgrade, frozenset(packages)))
+    changed = bench.project.write_lock(lock)
+    if wants_json(context):
+        report({"changed": changed, "targets": [target.name for target in lock.targets]})
+        return
+    if old is not None and changed:
+        show(difference(old, lock))
+    click.echo("hps.lock is written" if changed else "hps.lock is unchanged", err=True)
+
+
+def _old(opened: Project, *, everything: bool) -> Lock | None:
+    try:
+        return opened.read_lock()
+    except LockError as error:
+        if everything:
+            return None  # nothing of it is kept anyway
+        error.hint = "`hps lock --upgrade` makes a new one without looking at this one"
+        raise
+
+
+def _check(context: click.Context, opened: Project, targets: tuple[str, ...]) -> None:
+    names = opened.target_names(targets)
+    lock = opened.require_lock()
+    if wants_json(context):
+        found = {name: lock.target(name) for name in names}
+        report(
+            {
+                name: list(changes(target.inputs, opened.inputs(name)))
+                if target
+                else ["the target is not locked"]
+                for name, target in found.items()
+            }
+        )
+    for name in names:
+        fresh_target(lock, name, opened.inputs(name))
+    gone = sorted({target.name for target in lock.targets} - set(opened.config.targets))
+    if gone:
+        raise LockStaleError(
+            "hps.lock holds targets that hps.toml no longer has",
+            details=tuple(gone),
+            hint="hps lock",
+        )
+    if not wants_json(context):
+        click.echo("hps.lock is what hps.toml asks for", err=True)
+
+
+def _set_time(opened: Project, text: str) -> None:
+    try:
+        time = datetime.now(UTC) if text == "now" else datetime.fromisoformat(text)
+    except ValueError:
+        raise click.UsageError(f"--as-of: not a time: {text!r}") from None
+    if time.tzinfo is None:
+        raise click.UsageError("--as-of: say the zone, for instance 2026-11-21T00:00:00Z")
+    path = opened.root / CONFIG
+    edited = set_value(path.read_text("utf-8"), ["lock", "as-of"], time.replace(microsecond=0))
+    write_atomically(path, edited.encode())

@@ -1,0 +1,109 @@
+"""`hps run`: start an image."""
+
+import shlex
+import signal
+import types
+from pathlib import Path
+
+import click
+
+from hps.build.image import build
+from hps.build.rootfs import root_file_system
+from hps.build.running import Mount, Run, Running, ports
+from hps.cli.options import project, work_options, workbench
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.argument("target")
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "--engine", type=click.Choice(["bubblewrap", "docker"]), default="bubblewrap", show_default=True
+)
+@click.option(
+    "-m",
+    "--models",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A model repository, shown read-only at /models.",
+)
+@click.option(
+    "-v", "--mount", "mounts", multiple=True, metavar="FOLDER:/INSIDE[:rw]", help="Show a folder."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65533),
+    default=8000,
+    show_default=True,
+    help="HTTP there, gRPC and metrics on the next two; 0 takes free ones.",
+)
+@click.option("--address", default="127.0.0.1", show_default=True, help="Where it listens.")
+@click.option("-e", "--env", "environment", multiple=True, metavar="NAME=VALUE")
+@click.option(
+    "--then",
+    metavar="COMMAND",
+    help="When the server is ready, run this command here with HPS_HTTP_PORT, HPS_GRPC_PORT and "
+    "HPS_METRICS_PORT set, then stop the image and end with the command's exit code.",
+)
+@click.option(
+    "--deadline", type=click.FloatRange(1), default=300.0, show_default=True, help="For --then."
+)
+@work_options
+@click.pass_context
+def command(
+    context: click.Context,
+    /,
+    target: str,
+    arguments: tuple[str, ...],
+    *,
+    engine: str,
+    models: Path | None,
+    mounts: tuple[str, ...],
+    port: int,
+    address: str,
+    environment: tuple[str, ...],
+    then: str | None,
+    deadline: float,
+    **_: object,
+) -> int:
+    r"""Build TARGET if needed and start it; ARGUMENTS replace the image's command.
+
+    \b
+    hps run cpu --models sdk/examples/models
+    hps run cpu --models models --port 0 --then 'python ask.py'
+    """
+    settings = project(context).target(target).image
+    bench = workbench(context)
+    built = build(bench, target)
+    shown = [Mount.parse(text) for text in mounts]
+    if models is not None:
+        shown.append(Mount(models.absolute(), "/models"))
+    given = dict(_pair(text) for text in environment)
+    run = Run(
+        root=root_file_system(bench, built),
+        settings=settings,
+        ports=ports(port),
+        arguments=arguments,
+        mounts=shown,
+        address=address,
+        environment=given,
+    )
+    signal.signal(signal.SIGTERM, _interrupt)
+    with Running(run) as running:
+        if then is None:
+            try:
+                return running.wait()
+            except KeyboardInterrupt:
+                return running.stop()
+        running.wait_until_ready(deadline)
+        return running.execute(shlex.split(then))
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, mark, value = text.partition("=")
+    if not mark or not name:
+        raise click.UsageError(f"--env: expected NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def _interrupt(number: int, frame: types.FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt

@@ -1,0 +1,51 @@
+"""`hps why`: from a path of an image back to who asked for it."""
+
+from dataclasses import asdict
+
+import click
+
+from hps.build.image import Origin, build, find
+from hps.build.reasons import reasons
+from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
+from hps.cli.progress import size
+from hps.errors import UsageError
+
+
+@click.command("why")
+@click.argument("path")
+@click.option("-t", "--target", help="The image (default: the first target of hps.toml).")
+@work_options
+@json_option
+@click.pass_context
+def command(context: click.Context, /, path: str, *, target: str | None, **_: object) -> None:
+    r"""Say which layer, artifact and requirement brought PATH into an image.
+
+    PATH may be a pattern. The image is built first when it is not there.
+
+    \b
+    hps why /usr/bin/python3.11
+    hps why '*/libssl.so*' --target cpu
+    """
+    opened = project(context)
+    name = target or next(iter(opened.config.targets))
+    opened.target(name)
+    bench = workbench(context)
+    found = find(bench, build(bench, name), path)
+    if not found:
+        raise UsageError(f"the image {name} has no path {path}", hint="try a pattern: '*/NAME'")
+    locked = opened.require_lock().target(name)
+    lines = {one.owner: reasons(locked, opened.config.targets[name], one.owner) for one in found}
+    if wants_json(context):
+        report([asdict(one) | {"because": list(lines[one.owner])} for one in found])
+        return
+    for one in found:
+        _show(one, lines[one.owner])
+
+
+def _show(one: Origin, because: tuple[str, ...]) -> None:
+    what = size(one.size) if one.kind == "file" else one.kind
+    arrow = f" -> {one.content}" if one.kind == "symlink" else ""
+    click.echo(f"{one.path}{arrow} ({what})")
+    click.echo(f"  layer {one.layer}")
+    for line in because:
+        click.echo(f"  {line}")
