@@ -4,6 +4,7 @@ As Nix does it, a root counts for as long as its project's folder is there. Root
 folders of this machine and never leave the store.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -54,6 +55,9 @@ class Roots:
     def set(self, project: Path, name: str, digests: Iterable[Digest]) -> None:
         """Keep exactly these blobs and trees for a project, in place of what `name` kept.
 
+        A root that says so already is not written again: a build with nothing to do writes
+        nothing, and works on a read-only store.
+
         Raises:
             StoreError: the store cannot be written.
         """
@@ -63,8 +67,13 @@ class Roots:
             "project": project.absolute().as_uri(),  # also for names that are not UTF-8
             "version": _VERSION,
         }
+        data = canonical.dumps(value) + b"\n"
+        path = self.path(project, name)
+        with contextlib.suppress(OSError):  # what cannot be read is written
+            if path.read_bytes() == data:
+                return
         self._workspace.begin()
-        self._workspace.publish(canonical.dumps(value) + b"\n", self.path(project, name))
+        self._workspace.publish(data, path)
 
     def remove(self, project: Path, name: str) -> None:
         """Keep nothing for a project under this name any more."""

@@ -89,14 +89,15 @@ class Traces:
         if len(data) > _LIMIT:
             raise ValueError(f"the trace of {derivation} has {len(data)} bytes")
         path = self.path(derivation)
-        self._workspace.begin()
-        # Compare and write are one step for all processes.
-        with locking.exclusive(self._lock, wait=True):
-            if (earlier := self._valid(path, derivation)) is not None:
-                _compare(derivation, record, earlier.outputs, outputs, path)
-                return
-            self._workspace.filesystem.make_directory(path.parent)
-            self._workspace.publish(data, path)
+        if (earlier := self._valid(path, derivation)) is None:
+            self._workspace.begin()
+            # Looking once more and writing are one step for all processes.
+            with locking.exclusive(self._lock, wait=True):
+                if (earlier := self._valid(path, derivation)) is None:
+                    self._workspace.filesystem.make_directory(path.parent)
+                    self._workspace.publish(data, path)
+                    return
+        _compare(derivation, record, earlier.outputs, outputs, path)
 
     def remove(self, derivation: Digest) -> None:
         """Forget a trace; one that is not there is fine."""
