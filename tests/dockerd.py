@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -99,13 +100,12 @@ def _process(
 def _wait(process: subprocess.Popen[bytes], folder: Path, host: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        with contextlib.suppress(docker.errors.DockerException):
-            client = docker.DockerClient(base_url=host, timeout=5)
-            try:
-                client.ping()
-                return
-            finally:
-                client.close()
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+            probe.connect(f"{folder}/docker.sock")
+            # It listens before it is ready; the first answer comes when it is.
+            client = docker.DockerClient(base_url=host, timeout=int(START_SECONDS))
+            client.close()
+            return
         time.sleep(0.1)
     log = (folder / "log").read_text(errors="replace").splitlines()
     raise AssertionError("dockerd did not start:\n" + "\n".join(log[-20:]))

@@ -48,13 +48,16 @@ def _locked_directory(destination: Path) -> tuple[Path, int]:
     while True:
         partial = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.partial")
         partial.mkdir()
-        lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            lock = os.open(partial, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue  # another process took it for stale before the lock, here or below
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(lock)  # another process saw it before the lock and is removing it
+            os.close(lock)
             continue
-        if os.fstat(lock).st_nlink and partial.exists():
+        if partial.exists():
             return partial, lock
         os.close(lock)
 
@@ -79,10 +82,18 @@ def _escaped(name: str) -> str:
 
 
 def _put(new: Path, destination: Path, aside: Path) -> None:
-    if not destination.exists():
-        new.rename(destination)
-    elif not _exchange(new, destination):
-        _rename_twice(new, destination, aside)
+    while True:
+        try:
+            if not destination.exists():
+                new.rename(destination)
+            elif not _exchange(new, destination):
+                _rename_twice(new, destination, aside)
+        except OSError as error:
+            # Another process made or moved the destination after we looked: look again.
+            if error.errno in (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY) and new.exists():
+                continue
+            raise
+        return
 
 
 def _exchange(left: Path, right: Path) -> bool:

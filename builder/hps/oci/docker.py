@@ -48,6 +48,7 @@ class DockerSandbox:
     Docker needs an image, and the root is a folder. The large folders of the root are mounted;
     an image holds only what must not be a mount: the links and files beside them, and /etc, into
     which the engine writes files of its own. That image is known by digest, so it is sent once.
+    Docker reads stdout and stderr apart, so lines of the two may change places in the output.
     """
 
     def __init__(self, host: str | None = None) -> None:

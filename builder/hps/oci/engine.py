@@ -7,6 +7,7 @@ and what the engine calls it afterwards is compared.
 import contextlib
 import dataclasses
 import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,6 +149,7 @@ class Engine:
             "user needs access to the socket; `hps build` and `hps run` do without Docker"
         )
         with translated(PublishError, f"no Docker engine answers at {tried}", hint):
+            _probe(tried)
             if host is None:
                 client = docker.from_env(timeout=_CONNECT_SECONDS)
             else:
@@ -230,16 +232,24 @@ class Engine:
         """Send the image without a name, so that no tag moves before it is compared."""
         nameless = dataclasses.replace(image, reference=None)
         pieces = archive_pieces([nameless], blob_path, epoch=0)
-        said: list[str] = []
-        events = self.client.api.load_image(pieces, quiet=True)  # type: ignore[no-untyped-call]
+        # Read to the end even after a fault: an answer left half-read keeps its socket.
+        events = list(self.client.api.load_image(pieces, quiet=True))  # type: ignore[no-untyped-call]
         for event in events:
             fault = event.get("error") or event.get("message")
             if fault:
                 raise PublishError(
                     f"Docker refused {image.reference or image.image_id}", got=str(fault).strip()
                 )
-            said.append(str(event.get("stream", "")).strip())
-        return " ".join(said).strip()
+        return " ".join(str(event.get("stream", "")).strip() for event in events).strip()
+
+
+def _probe(host: str) -> None:
+    """Fail early where nobody listens: the `docker` package would leave its socket open."""
+    scheme, _, path = host.partition("://")
+    if scheme == "unix":
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_CONNECT_SECONDS)
+            probe.connect(path)
 
 
 @contextlib.contextmanager

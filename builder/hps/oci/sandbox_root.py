@@ -41,9 +41,9 @@ def root_tar(root: Path) -> bytes:
     Raises:
         SandboxError: the root cannot be read.
     """
-    folders = {*_PRIVATE, *mounted_folders(root)}
     buffer = io.BytesIO()
     try:
+        folders = {*_PRIVATE, *mounted_folders(root)}
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for name in sorted(folders):
                 _add_folder(tar, name)

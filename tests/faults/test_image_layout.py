@@ -1,0 +1,69 @@
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hps.errors import BuildError
+from hps.oci.archive import write_archive
+from hps.oci.layout import check_layout, write_layout
+from tests.oci.images import Blobs, small_image
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def test_kill_at_every_operation_leaves_a_whole_layout(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.killed_layout", tmp_path],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert int(done.stdout) > 20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 3 MiB: one layout of 2 MiB fits, a second beside it does not."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", folder], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_leaves_the_old_layout(tmp_path: Path, small_disk: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    old = small_image(blobs)
+    write_layout(small_disk / "layout", [old], blobs.path)
+    with pytest.raises(BuildError, match="No space left on device") as caught:
+        write_layout(small_disk / "layout", [small_image(blobs, labels={"a": "b"})], blobs.path)
+    assert "unchanged" in str(caught.value.hint)
+    assert check_layout(small_disk / "layout") == (old,)
+    assert [path.name for path in small_disk.iterdir()] == ["layout"]
+
+
+def test_a_full_disk_leaves_the_old_archive(tmp_path: Path, small_disk: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    image = small_image(blobs)
+    write_archive(small_disk / "image.tar", [image], blobs.path, epoch=0)
+    before = (small_disk / "image.tar").read_bytes()
+    with pytest.raises(BuildError, match="No space left on device"):
+        write_archive(small_disk / "image.tar", [image], blobs.path, epoch=1)
+    assert (small_disk / "image.tar").read_bytes() == before
+    assert [path.name for path in small_disk.iterdir()] == ["image.tar"]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    blobs = Blobs(tmp_path / "blobs")
+    (tmp_path / "file").touch()
+    with pytest.raises(BuildError, match="cannot be written"):
+        write_layout(tmp_path / "file" / "layout", [small_image(blobs)], blobs.path)
