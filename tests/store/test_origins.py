@@ -1,6 +1,5 @@
 """Where aliases live, on machines made of files in a temporary folder."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -183,10 +182,3 @@ def test_without_any_mirror_the_error_says_what_to_write(
     assert caught.value.hint == (
         f"write {key} below [sources.debian.main], or set {variable} to the address"
     )
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_an_unreadable_file_names_the_path(tmp_path: Path) -> None:
-    write(tmp_path / "venv/pip.conf", "").chmod(0)
-    with pytest.raises(FetchError, match=r"pip\.conf: Permission denied"):
-        Origins(sources(), machine=machine(tmp_path)).python_index("default")
