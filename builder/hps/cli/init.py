@@ -29,7 +29,7 @@ def command(
     text = scaffold(name_for(folder.resolve().name) if name is None else name)
     parse(text, CONFIG)
     path = folder / CONFIG
-    if path.exists() and not force:
+    if (path.exists() or path.is_symlink()) and not force:
         raise UsageError(f"{path} is there already", hint="`hps init --force` replaces it")
     try:
         folder.mkdir(parents=True, exist_ok=True)

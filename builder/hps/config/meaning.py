@@ -43,7 +43,7 @@ def inputs(
     meaning = {
         **_settings(config, config.targets[target]),
         **{("targets", target, *path): value for path, value in _target(config.targets[target])},
-        ("requirements",): _set((line.text, line.file) for line in requirements),
+        ("requirements",): _set((line.text, _last(line.file)) for line in requirements),
     }
     return tuple(sorted((spelled(path), _short(value)) for path, value in meaning.items()))
 
@@ -112,6 +112,11 @@ def _project(text: str) -> str:
 
 def _instant(value: datetime | None) -> str | None:
     return None if value is None else value.astimezone(UTC).isoformat()
+
+
+def _last(file: str) -> str:
+    """The file's name, because that is what a lock records as having asked for a package."""
+    return file.rpartition("/")[2]
 
 
 def _set(values: Iterable[Any]) -> list[Any]:

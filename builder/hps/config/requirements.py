@@ -119,7 +119,7 @@ def _logical(text: str) -> Iterator[tuple[int, str]]:
         start = start if parts else number
         comment = _COMMENT.match(raw)
         if raw.endswith("\\") and not comment:
-            parts.append(raw.rstrip("\\"))
+            parts.append(raw.strip("\\"))  # at both ends, as pip does
             continue
         # The space keeps a comment line a comment when it is joined to what came before.
         parts.append(f" {raw}" if comment else raw)
@@ -136,10 +136,11 @@ def _refused(line: str) -> str:
         hint = _HINTS.get(_SHORT.get(name, name), "options belong to hps.toml")
         return f"the option {name} is not for requirement files of hps; {hint}"
     try:
-        address = Requirement(line).url
+        requirement = Requirement(line)
+        elsewhere = requirement.url or _NOT_BY_INDEX.search(requirement.name)  # a.whl is a name
     except InvalidRequirement:
-        address = line if _NOT_BY_INDEX.search(line) else None
-    if address is None:
+        elsewhere = _NOT_BY_INDEX.search(line)
+    if not elsewhere:
         return ""
     return (
         f"an address or a path cannot be locked, because hps.lock names artifacts by index alias "
