@@ -31,6 +31,12 @@ for certificate in "$@"; do
     echo "$hash $certificate"
 done >/out/certificate-hashes
 """
+_HOSTS = """\
+127.0.0.1\tlocalhost
+::1\t\tlocalhost ip6-localhost ip6-loopback
+ff02::1\t\tip6-allnodes
+ff02::2\t\tip6-allrouters
+"""
 _HASH_LINE = re.compile(r"([0-9a-f]{8}) /(.+)")
 
 
@@ -86,6 +92,7 @@ def system_entries(root: Path, output: Path, user: User) -> list[Entry]:
         *users(image, user),
         *shells(image),
         *name_services(image),
+        hosts(),
         *time_zone(image),
         *locale(image),
         *font_configuration(image),
@@ -163,6 +170,11 @@ def name_services(image: ImageRoot) -> list[Entry]:
     return _copy(
         image, "usr/share/libc-bin/nsswitch.conf", "etc/nsswitch.conf", "libc-bin"
     ) or _copy(image, "usr/share/base-files/nsswitch.conf", "etc/nsswitch.conf", "base-files")
+
+
+def hosts() -> Entry:
+    """netbase.postinst: create_hosts_file; container engines mount their own over it."""
+    return text_entry("etc/hosts", _HOSTS, "netbase")
 
 
 def time_zone(image: ImageRoot) -> list[Entry]:
