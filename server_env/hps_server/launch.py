@@ -25,6 +25,12 @@ from hps_server.shared_memory import Regions, remove_abandoned
 from hps_server.supervise import Plan, Supervisor
 
 REFUSED = 2
+PORTS = (
+    ("--http-port", "HPS_HTTP_PORT", DEFAULT_PORT),
+    ("--grpc-port", "HPS_GRPC_PORT", 8001),
+    ("--metrics-port", "HPS_METRICS_PORT", 8002),
+)
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - a server in a container
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX puts it; names are random and locked
 _STUB_USAGE = 1  # what the stub ends with when it is started without arguments
 _MARGIN = 5.0  # seconds that Triton gets beyond its own exit timeout
@@ -47,11 +53,10 @@ def parse_arguments(arguments: "Sequence[str] | None") -> argparse.Namespace:
     add("--model-repository", type=Path, required=True, metavar="DIR")
     add("--load-model", action="append", default=[], metavar="NAME", help="default: all models")
     add("--allow-empty", action="store_true", help="start without any model")
-    http = int(os.environ.get("HPS_HTTP_PORT", DEFAULT_PORT))
-    add("--http-port", type=int, default=http)
-    add("--grpc-port", type=int, default=8001)
-    add("--metrics-port", type=int, default=8002)
-    add("--address", default="0.0.0.0", help="where to listen")  # noqa: S104 - a server in a container
+    # `hps run` sets these four; an argument wins.
+    for name, variable, default in PORTS:
+        add(name, type=int, default=int(os.environ.get(variable, default)), metavar="PORT")
+    add("--address", default=os.environ.get("HPS_ADDRESS", EVERYWHERE), help="where to listen")
     add("--load-timeout", type=float, default=300.0, metavar="SECONDS", help="until ready")
     add("--grace", type=int, default=30, metavar="SECONDS", help="for open requests at the stop")
     add("--triton", type=Path, default=Path("/opt/tritonserver"), metavar="DIR")
