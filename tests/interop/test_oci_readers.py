@@ -116,6 +116,20 @@ def test_docker_loads_the_archive_with_our_id(
     assert str(image.image_id).removeprefix("sha256:").encode() in saved
 
 
+def test_docker_loads_a_layout_that_tar_has_packed(
+    docker_host: str, layout: Path, image: Image
+) -> None:
+    client = docker.DockerClient(base_url=docker_host)
+    try:
+        packed = subprocess.run(
+            ["tar", "-C", layout, "-cf", "-", "."], capture_output=True, check=True
+        )
+        (loaded,) = client.images.load(packed.stdout)
+        assert (loaded.id, loaded.tags) == (str(image.image_id), ["demo:cpu"])
+    finally:
+        client.close()
+
+
 def test_docker_keeps_the_bytes_of_layers(
     tmp_path: Path, docker_host: str, archive: Path, image: Image
 ) -> None:
