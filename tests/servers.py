@@ -283,12 +283,14 @@ class _Server(http.server.ThreadingHTTPServer):
     def __init__(self, hostile: "HostileServer") -> None:
         self.hostile = hostile
         self.open: set[socket.socket] = set()
+        self.accepted = 0
         self.guard = threading.Lock()
         super().__init__(("127.0.0.1", 0), Exchange)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, peer = super().get_request()
         with self.guard:
+            self.accepted += 1
             self.open.add(connection)
         return connection, peer
 
@@ -371,6 +373,11 @@ class HostileServer:
         """Serve the files of a folder below a prefix, with ETag and Range; `index.html` for /."""
         with self._guard:
             self._folders[prefix.rstrip("/") + "/"] = folder
+
+    @property
+    def connections(self) -> int:
+        """How many connections were made."""
+        return self._server.accepted
 
     def count(self, path: str) -> int:
         """How often a path was asked for."""

@@ -1,6 +1,7 @@
 """Http against a real server that misbehaves; deadlines and pauses are far below a second."""
 
 import os
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -465,10 +466,11 @@ def test_a_page_tells_its_type_and_its_last_address(server: HostileServer, http:
 
 
 def test_connections_are_kept_alive(server: HostileServer, http: Http) -> None:
-    server.script("/a", servers.fine(b"x"))
-    for _ in range(3):
-        stream(http, server.url + "/a")
-    assert len(http._idle) == 1
+    server.script("/a", servers.fine(BODY))
+    server.script("/b", servers.chunked(b"x"))
+    for path in ("/a", "/b", "/a"):
+        stream(http, server.url + path)
+    assert server.connections == 1
 
 
 # --- https ---------------------------------------------------------------------------------
@@ -512,6 +514,41 @@ def test_an_unknown_authority_is_refused_at_once(
         stream(http, secure.url + "/a")
     assert "SSL_CERT_FILE" in (caught.value.hint or "")
     assert not secure.seen
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_a_bundle_that_does_not_exist_is_named(
+    secure: HostileServer,
+    no_bundle: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    name: str,
+) -> None:
+    monkeypatch.setenv(name, str(tmp_path / "none.pem"))
+    with Http(PATIENT) as http, pytest.raises(FetchError, match=r"none\.pem") as caught:
+        stream(http, secure.url + "/a")
+    assert name in (caught.value.hint or "")
+
+
+def test_a_handshake_that_breaks_off_is_tried_again(server: HostileServer, http: Http) -> None:
+    """A server that does not speak TLS is refused; one that hangs up may have a bad moment."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            for _ in range(PATIENT.attempts):
+                connection, _ = listener.accept()
+                connection.recv(1)
+                connection.close()
+
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        with pytest.raises(FetchError) as caught:
+            stream(http, f"https://127.0.0.1:{listener.getsockname()[1]}/a")
+        thread.join()
+    assert caught.value.got == "4 failed attempts"
+    with pytest.raises(FetchError, match="TLS failed") as plain:
+        stream(http, f"https://{server.host}/a")
+    assert plain.value.got is None
 
 
 def test_https_never_steps_down_to_http(

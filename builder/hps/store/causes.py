@@ -37,3 +37,9 @@ def tls(error: BaseException) -> str:
         if isinstance(each, ssl.SSLError):
             found = getattr(each, "verify_message", None) or getattr(each, "reason", None) or found
     return found
+
+
+def is_broken_off(error: BaseException) -> bool:
+    """Whether a handshake ended because the connection did, which may pass."""
+    passing = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError, TimeoutError)
+    return any(isinstance(each, passing) for each in chain(error))

@@ -243,12 +243,10 @@ def _explain(error: Exception, url: str, exchange: Exchange) -> NoReturn:
     if exchange.late:
         limit = exchange.deadlines.headers
         raise _AgainError(f"no complete answer head within {limit:g} s") from error
-    if isinstance(error, requests.exceptions.SSLError):
-        raise FetchError(
-            f"cannot fetch {address.redact(url)}: TLS failed: {causes.tls(error)}",
-            hint="if your network signs with an authority of its own, name its certificate in "
-            "REQUESTS_CA_BUNDLE or SSL_CERT_FILE",
-        ) from error
+    if isinstance(error, requests.exceptions.SSLError) and not causes.is_broken_off(error):
+        raise _untrusted(url, causes.tls(error)) from error
+    if type(error) is OSError and error.errno is None:  # how `requests` reports a missing bundle
+        raise _untrusted(url, str(error)) from error
     if isinstance(error, requests.exceptions.ProxyError):
         raise _AgainError(f"the proxy refused: {causes.plain(error)}", unreachable=True) from error
     if isinstance(error, requests.exceptions.ConnectTimeout):
@@ -266,6 +264,14 @@ def _explain(error: Exception, url: str, exchange: Exchange) -> NoReturn:
         f"cannot fetch {address.redact(url)}: {type(error).__name__}",
         hint="correct the address",
     ) from error
+
+
+def _untrusted(url: str, why: str) -> FetchError:
+    return FetchError(
+        f"cannot fetch {address.redact(url)}: TLS failed: {why}",
+        hint="if your network signs with an authority of its own, name the file of its "
+        "certificate in REQUESTS_CA_BUNDLE or SSL_CERT_FILE",
+    )
 
 
 def _begin(transfer: Transfer, response: requests.Response) -> None:
