@@ -49,7 +49,7 @@ class _StrictTarInfo(tarfile.TarInfo):
             return super().fromtarfile(archive)
         except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # typeshed lacks it
             raise  # the block of zeros that ends an archive (POSIX pax, "ustar Interchange Format")
-        except tarfile.HeaderError as error:
+        except (tarfile.HeaderError, ValueError) as error:  # the latter for odd pax records
             raise tarfile.ReadError(f"no header where one must be ({error})") from error
 
 

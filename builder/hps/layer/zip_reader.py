@@ -4,10 +4,12 @@ Wheels are installed through the stricter `hps.layer.zip_archive`. A zip that pe
 links, empty folders and other compressions than deflate, which that one refuses.
 """
 
+import errno
 import stat
+import struct
 import zipfile
-from collections.abc import Generator
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from hps.errors import UnsafeArchiveError
@@ -33,12 +35,25 @@ def members(path: Path, where: str, limits: Limits) -> Generator[Member, None, N
             allow.
     """
     packed = path.stat().st_size
-    with damage(where), zipfile.ZipFile(path) as archive:
+    with damage(where), _oddities(where), zipfile.ZipFile(path) as archive:
         infos = archive.infolist()
         size = sum(info.file_size for info in infos)
         limits.check(where, files=len(infos), size=size, packed=packed)
         for info in infos:
             yield from _members(archive, info, where)
+
+
+@contextmanager
+def _oddities(where: str) -> Iterator[None]:
+    """What zipfile raises on headers that make no sense to it, next to BadZipFile."""
+    try:
+        yield
+    except (NotImplementedError, RuntimeError, ValueError, OverflowError, struct.error) as error:
+        raise UnsafeArchiveError(f"{where} cannot be read as a zip", got=error) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a seek to before the start
+            raise
+        raise UnsafeArchiveError(f"{where} is damaged", got=error) from error
 
 
 def _members(
