@@ -18,6 +18,7 @@ from hps.store.blobs import Store
 from hps.store.collect import collect
 from hps.store.filesystem import Filesystem
 from hps.store.verify import verify
+from tests.store.damage import truncate
 
 OLD, NEW = b"old content", b"new content " * 1000
 OLD_STEP, NEW_STEP = Digest.of(b"old step"), Digest.of(b"new step")
@@ -84,7 +85,7 @@ def make_garbage(folder: Path) -> None:
 
 def damage_new(folder: Path) -> None:
     store = Store(folder / "store")
-    os.truncate(store.path(store.add(NEW).digest), 5)
+    truncate(store.path(store.add(NEW).digest), 5)
 
 
 def nothing(folder: Path) -> None:

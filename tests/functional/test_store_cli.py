@@ -12,6 +12,7 @@ import pytest
 
 from hps.digest import Digest
 from hps.store.blobs import Store
+from tests.store.damage import truncate
 
 HELLO = f"sha256:{hashlib.sha256(b'hello').hexdigest()}"
 
@@ -144,7 +145,7 @@ def test_damage_is_found_reported_and_exit_5(
         "missing": [],
         "damaged_traces": 0,
     }
-    os.truncate(hps_store.root / "blobs" / "sha256" / HELLO[7:], 4)
+    truncate(hps_store.root / "blobs" / "sha256" / HELLO[7:], 4)
     done = hps_store("verify", *(["--json"] if as_json else []), code=5)
     if as_json:
         assert json.loads(done.stdout)["damaged"] == [HELLO]

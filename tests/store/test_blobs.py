@@ -19,6 +19,7 @@ from hps.errors import (
 )
 from hps.store.blobs import Store, default_root
 from hps.store.filesystem import Filesystem
+from tests.store.damage import truncate
 
 ABSENT = Digest.of(b"absent")
 
@@ -130,7 +131,7 @@ def test_a_file_is_copied_and_compared(store: Store, tmp_path: Path) -> None:
 
 
 def damage_truncate(path: Path) -> None:
-    os.truncate(path, 3)
+    truncate(path, 3)
 
 
 def damage_lengthen(path: Path) -> None:
@@ -145,7 +146,7 @@ def damage_flip(path: Path) -> None:
 
 
 def damage_empty(path: Path) -> None:
-    os.truncate(path, 0)
+    truncate(path, 0)
 
 
 def damage_link(path: Path) -> None:

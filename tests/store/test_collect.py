@@ -15,6 +15,7 @@ from hps.store.blobs import Store, Stored
 from hps.store.collect import CollectPlan, collect, plan
 from hps.store.roots import Root
 from hps.store.traces import Trace
+from tests.store.damage import truncate
 
 DIGESTS = [Digest.of(bytes([number])) for number in range(12)]
 digests = st.sampled_from(DIGESTS)
@@ -152,7 +153,7 @@ def test_damaged_files_and_leftovers_go(store: Store) -> None:
     store.traces.put(DIGESTS[0], {}, {"out": blob})
     store.traces.path(DIGESTS[0]).chmod(0o644)
     store.traces.path(DIGESTS[0]).write_bytes(b"{")
-    os.truncate(store.path(blob.digest), 1)
+    truncate(store.path(blob.digest), 1)
     with pytest.raises(StoreCorruptError):
         store.path(blob.digest)
     (store.root / "temporary" / "1-dead").mkdir()

@@ -11,6 +11,7 @@ from hps.digest import Digest
 from hps.errors import OfflineError
 from hps.store.blobs import Store
 from hps.store.verify import verify
+from tests.store.damage import truncate
 
 CONTENTS = [bytes([65 + number]) * 100 for number in range(6)]
 
@@ -38,7 +39,7 @@ def test_exactly_the_damaged_blobs_are_found_and_set_aside(
     store = Store(tmp_path_factory.mktemp("verify"))
     blobs = [store.add(content) for content in CONTENTS]
     for number in broken:
-        os.truncate(store.path(blobs[number].digest), number)
+        truncate(store.path(blobs[number].digest), number)
     report = verify(store)
     assert set(report.damaged) == {blobs[number].digest for number in broken}
     assert report.unrepaired == report.damaged
@@ -62,7 +63,7 @@ def test_damage_with_the_old_time_is_found_too(store: Store) -> None:
 def test_what_can_be_had_again_is_repaired(store: Store) -> None:
     names = [Digest.of(content) for content in CONTENTS]
     for digest in names[:3]:
-        os.truncate(store.path(digest), 1)
+        truncate(store.path(digest), 1)
 
     def repair(digest: Digest) -> None:
         if digest == names[0]:
