@@ -1,8 +1,8 @@
 """Decides whether Triton can load a model repository, before Triton hangs on it.
 
 Triton 2.51 waits for ever for a Python model whose process dies before it connects: a version
-directory without model.py is enough, and SIGTERM does not end the server then. Everything here
-is a pure function of a listing (`hps_server.listing` makes it), so each trap is one small test.
+directory without model.py is enough. Everything here is a pure function of a listing
+(`hps_server.listing` makes it), so each trap is one small test.
 """
 
 import re

@@ -135,7 +135,7 @@ class Supervisor:
             self._forward = False
             child.send_signal(signal.SIGTERM)
         if self._stop_at is not None:
-            # While a load hangs, SIGTERM does not end Triton 2.51: then the grace runs out.
+            # A hanging load of Triton 2.51 can outlive SIGTERM: then the grace runs out.
             if time.monotonic() >= self._stop_at and not self._killed:
                 self._say(f"the server did not end within {self._plan.grace:g} s, killing it")
                 self._kill(child)

@@ -1,0 +1,311 @@
+"""The launcher: what it refuses, and a real Triton under it."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+
+from hps_server.launch import (
+    parse_arguments,
+    port_faults,
+    server_command,
+    server_environment,
+    stub_fault,
+)
+from tests.server_env.conftest import PYTHON, SERVER_ENV
+
+CONFIG = """
+backend: "python"
+input { name: "x" data_type: TYPE_FP32 dims: -1 }
+output { name: "y" data_type: TYPE_FP32 dims: -1 }
+instance_group { kind: KIND_CPU }
+"""
+DOUBLE = """
+import triton_python_backend_utils as pb
+class TritonPythonModel:
+    def execute(self, requests):
+        return [
+            pb.InferenceResponse([pb.Tensor("y", each.inputs()[0].as_numpy() * 2)])
+            for each in requests
+        ]
+"""
+EXAMPLES = SERVER_ENV.parent / "sdk" / "examples" / "models"
+
+
+def add_model(repository: Path, name: str, code: str | None) -> None:
+    (repository / name / "1").mkdir(parents=True)
+    (repository / name / "config.pbtxt").write_text(CONFIG)
+    if code is not None:
+        (repository / name / "1" / "model.py").write_text(code)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    folder = tmp_path / "models"
+    add_model(folder, "double", DOUBLE)
+    return folder
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A Triton folder that has the Python backend by name only: enough to judge."""
+    library = tmp_path / "triton" / "backends" / "python" / "libtriton_python.so"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    return tmp_path / "triton"
+
+
+def launcher(python: str, triton: Path, repository: Path, *arguments: str) -> list[str]:
+    command = [python, "-m", "hps_server.launch", "--model-repository", str(repository)]
+    return [*command, "--triton", str(triton), *arguments]
+
+
+def check(triton: Path, repository: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        launcher(sys.executable, triton, repository, *arguments),
+        env={**os.environ, "PYTHONPATH": str(SERVER_ENV)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+class Server:
+    """A launcher on three free ports of this machine."""
+
+    def __init__(self, triton: Path, repository: Path, *arguments: str) -> None:
+        with contextlib.ExitStack() as stack:
+            probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in "123"]
+            self.http, self.grpc, self.metrics = (each.getsockname()[1] for each in probes)
+        self.environment = {**os.environ, "PYTHONPATH": str(SERVER_ENV)}
+        ports = {"--http-port": self.http, "--grpc-port": self.grpc, "--metrics-port": self.metrics}
+        where = [f"{option}={port}" for option, port in ports.items()]
+        self.process = subprocess.Popen(
+            launcher(PYTHON, triton, repository, "--address=127.0.0.1", *where, *arguments),
+            env=self.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+
+    def wait_for(self, said: str) -> None:
+        assert self.process.stderr is not None
+        lines = []
+        for line in self.process.stderr:
+            lines.append(line)
+            if said in line:
+                return
+        raise AssertionError("".join(lines))
+
+    def end(self) -> tuple[int, str]:
+        _, log = self.process.communicate()
+        return self.process.returncode, log
+
+    def health(self, *arguments: str) -> tuple[int, dict[str, object]]:
+        done = subprocess.run(
+            [PYTHON, "-m", "hps_server.health", "--http-port", str(self.http), *arguments],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+        return done.returncode, json.loads(done.stdout)
+
+
+@contextlib.contextmanager
+def serving(triton: Path, repository: Path, *arguments: str) -> Iterator[Server]:
+    server = Server(triton, repository, *arguments)
+    try:
+        server.wait_for("hps-server: ready after")
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+            server.end()
+
+
+def regions() -> set[str]:
+    return {path.name for path in Path("/dev/shm").glob("hps-server-*")}
+
+
+def test_the_shipped_example_is_sound(bare: Path) -> None:
+    assert check(bare, EXAMPLES, "--check") == (
+        0,
+        "hps-server: the repository is sound: housing\n",
+    )
+
+
+@pytest.mark.parametrize("arguments", [(), ("--check",)])
+def test_a_model_that_would_hang_is_refused_with_a_reason(
+    bare: Path, repository: Path, arguments: tuple[str, ...]
+) -> None:
+    add_model(repository, "empty", None)
+    code, said = check(bare, repository, *arguments)
+    assert code == 2
+    assert "1 fault(s)" in said
+    assert "empty/1: model.py is missing (the directory holds nothing); Triton would wait" in said
+
+
+def test_no_repository_and_an_empty_one(bare: Path, tmp_path: Path) -> None:
+    code, said = check(bare, tmp_path / "missing")
+    assert (code, "No such file or directory" in said) == (2, True)
+    (tmp_path / "none").mkdir()
+    code, said = check(bare, tmp_path / "none")
+    assert (code, "holds no model" in said) == (2, True)
+    assert check(bare, tmp_path / "none", "--check", "--allow-empty")[0] == 0
+
+
+def test_a_file_that_this_user_cannot_read(bare: Path, repository: Path, tmp_path: Path) -> None:
+    (repository / "double" / "1" / "model.py").chmod(0)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    script = f"import sys; sys.path.insert(0, {str(SERVER_ENV)!r})\n"
+    script += "import os\nif os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
+    script += "from hps_server.launch import main; sys.exit(main(sys.argv[1:]))"
+    paths = ["--triton", str(bare), "--model-repository", str(repository)]
+    command = [PYTHON, "-c", script, "--check", *paths]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if "Permission denied" in done.stderr and "Traceback" in done.stderr:
+        pytest.skip("this checkout is closed to other users")
+    assert done.returncode == 2
+    assert "double/1/model.py: is not readable for this user" in done.stderr
+
+
+def test_a_broken_image_is_named(bare: Path, repository: Path) -> None:
+    code, said = check(bare, repository, "--address", "127.0.0.1")
+    assert code == 2
+    assert "bin/tritonserver: cannot be executed" in said
+    assert "triton_python_backend_stub: cannot be started" in said
+
+
+def test_taken_ports_are_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        faults = port_faults("127.0.0.1", {"http": port, "grpc": 70000, "metrics": 0})
+    assert [fault.path for fault in faults] == [f"--http-port={port}", "--grpc-port=70000"]
+    assert "in use" in faults[0].problem
+
+
+def test_the_command_line_of_triton() -> None:
+    options = parse_arguments(
+        ["--model-repository", "/models", "--grace", "7", "--", "--log-verbose=1"]
+    )
+    command = server_command(options, ["a", "b"], "prefix-")
+    assert command[0] == "/opt/tritonserver/bin/tritonserver"
+    assert command[-1] == "--log-verbose=1"
+    assert {"--load-model=a", "--load-model=b", "--http-port=8000", "--grpc-port=8001"} < {*command}
+    assert {"--backend-config=python,shm-region-prefix-name=prefix-"} < {*command}
+    assert {"--exit-timeout-secs=7", "--http-address=0.0.0.0"} < {*command}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, "/t/lib"), ("", "/t/lib"), ("/a::/b", "/t/lib:/a:/b"), ("/a:/t/lib", "/a:/t/lib")],
+)
+def test_the_environment_of_triton(given: str | None, expected: str) -> None:
+    before = {"HOME": "/root", "K": "v"} | ({} if given is None else {"LD_LIBRARY_PATH": given})
+    after = server_environment(before, Path("/t"), None)
+    assert after == {"HOME": "/root", "K": "v", "LD_LIBRARY_PATH": expected}
+    assert server_environment(before, Path("/t"), "/tmp/home")["HOME"] == "/tmp/home"
+
+
+@pytest.mark.network
+def test_a_stub_without_its_libraries_is_found_out(triton: Path) -> None:
+    stub = triton / "backends" / "python" / "triton_python_backend_stub"
+    assert stub_fault(stub, {"LD_LIBRARY_PATH": str(triton / "lib")}) is None
+    fault = stub_fault(stub, {})
+    assert fault is not None
+    assert "libcudart" in fault.problem
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_good_start_serves_and_ends_cleanly(triton: Path, repository: Path) -> None:
+    before = regions()
+    with serving(triton, repository) as server:
+        row = np.array([1, 2.5], np.float32)
+        for client, port in (
+            (tritonclient.http, server.http),
+            (tritonclient.grpc, server.grpc),
+        ):
+            with client.InferenceServerClient(f"127.0.0.1:{port}") as connection:
+                x = client.InferInput("x", [2], "FP32")
+                x.set_data_from_numpy(row)
+                assert connection.infer("double", [x]).as_numpy("y").tolist() == [2, 5]
+        code, report = server.health("--model", "double")
+        assert (code, report["healthy"]) == (0, True)
+        assert server.health("--model", "absent")[0] == 1
+        assert len(regions() - before) == 2  # a lock and a region
+        server.process.terminate()
+        code, log = server.end()
+    assert code == 0
+    assert "successfully unloaded 'double'" in log
+    assert regions() == before
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_an_idle_connection_does_not_make_the_end_a_failure(triton: Path, repository: Path) -> None:
+    with (
+        serving(triton, repository, "--grace", "1") as server,
+        tritonclient.http.InferenceServerClient(f"127.0.0.1:{server.http}") as idle,
+    ):
+        assert idle.is_server_ready()
+        server.process.terminate()
+        assert server.end()[0] == 0
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_load_that_hangs_is_named_and_ended(triton: Path, repository: Path) -> None:
+    before = regions()
+    add_model(repository, "hangs", "import os; os._exit(3)")
+    code, log = Server(triton, repository, "--load-timeout", "6").end()
+    assert code == 3
+    assert "not ready after 6 s; still loading: hangs." in log
+    assert regions() == before
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_stop_while_a_load_hangs(triton: Path, repository: Path) -> None:
+    before = regions()
+    add_model(repository, "hangs", "import os; os._exit(3)")
+    server = Server(triton, repository, "--grace", "1")
+    server.wait_for("successfully loaded 'double'")
+    server.process.terminate()
+    assert server.end()[0] == 0
+    assert regions() == before
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_load_that_fails_ends_with_the_reason(triton: Path, repository: Path) -> None:
+    add_model(repository, "fails", "raise RuntimeError('no weights')")
+    code, log = Server(triton, repository).end()
+    assert code == 4
+    assert "RuntimeError: no weights" in log
+    assert "the server ended before it was ready, exit code 1" in log
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_server_that_is_killed_leaves_nothing(triton: Path, repository: Path) -> None:
+    before = regions()
+    with serving(triton, repository) as server:
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+        code, log = server.end()  # ends only when no Python process holds stderr any more
+    assert code == 5
+    assert "while serving, killed by SIGKILL" in log
+    assert regions() == before

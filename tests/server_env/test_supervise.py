@@ -1,0 +1,178 @@
+"""The life of a server under the launcher, with small real processes as the server."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hps_server.supervise import exit_code
+from tests.server_env.conftest import SERVER_ENV
+
+# Runs one shell script as the server, ready when the file `ready` exists.
+DRIVER = """
+import pathlib, sys
+from hps_server.supervise import Plan, Supervisor
+script, load, grace, *models = sys.argv[1:]
+plan = Plan(
+    argv=["/bin/sh", "-c", script],
+    environment={"PATH": "/usr/bin:/bin"},
+    models=models,
+    ready=pathlib.Path("ready").exists,
+    load_timeout=float(load),
+    grace=float(grace),
+)
+sys.exit(Supervisor(plan, lambda line: print("say:", line, flush=True)).run())
+"""
+
+
+class Run:
+    """One supervisor in a process of its own, in an own folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        script: str,
+        *,
+        load: float = 60,
+        grace: float = 60,
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, "-c", DRIVER, script, str(load), str(grace), "slow", "quick"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(SERVER_ENV)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def wait_for(self, said: str) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if said in line.decode():
+                return
+        raise AssertionError(f"never said {said!r}")
+
+    def end(self) -> tuple[int, str, bytes]:
+        out, err = self.process.communicate()
+        return self.process.returncode, out.decode(), err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_stops_the_server(tmp_path: Path, number: signal.Signals) -> None:
+    run = Run(tmp_path, "trap 'echo bye >&2; exit 1' TERM; touch ready; while :; do sleep .1; done")
+    run.wait_for("ready after")
+    run.process.send_signal(number)
+    code, said, log = run.end()
+    assert (code, log) == (0, b"bye\n")
+    assert f"{number.name}: stopping the server" in said
+
+
+def test_a_server_that_ignores_the_signal_is_killed_with_its_children(tmp_path: Path) -> None:
+    script = "trap '' TERM; sleep 600 & echo $! > child; touch ready; wait; sleep 600"
+    run = Run(tmp_path, script, grace=0.3)
+    run.wait_for("ready after")
+    run.process.terminate()
+    code, said, _ = run.end()  # ends only when nobody holds its stderr any more
+    assert code == 137
+    assert "did not end within 0.3 s, killing it" in said
+
+
+def test_a_second_signal_changes_nothing(tmp_path: Path) -> None:
+    run = Run(tmp_path, "trap 'sleep .5; exit 0' TERM; touch ready; while :; do sleep .1; done")
+    run.wait_for("ready after")
+    run.process.terminate()
+    run.wait_for("stopping the server")
+    run.process.terminate()
+    run.process.send_signal(signal.SIGINT)
+    assert run.end()[:2] == (0, "")
+
+
+def test_a_load_that_takes_too_long_names_what_is_missing(tmp_path: Path) -> None:
+    script = 'echo "I1 x.cc:1] \\"successfully loaded \'quick\'\\"" >&2; sleep 600'
+    code, said, log = Run(tmp_path, script, load=0.6).end()
+    assert code == 3
+    assert "not ready after 0.6 s; still loading: slow." in said
+    assert b"successfully loaded 'quick'" in log
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [("exit 1", "exit code 1"), ("kill -SEGV $$", "killed by SIGSEGV")],
+)
+def test_a_server_that_ends_before_it_is_ready(tmp_path: Path, script: str, reason: str) -> None:
+    code, said, _ = Run(tmp_path, script).end()
+    assert (code, f"before it was ready, {reason}" in said) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"), [("exit 0", "exit code 0"), ("kill -KILL $$", "killed by SIGKILL")]
+)
+def test_a_server_that_ends_while_serving(tmp_path: Path, script: str, reason: str) -> None:
+    waits = "sleep 600 & touch ready; while [ ! -e go ]; do sleep .05; done;"
+    run = Run(tmp_path, f"{waits} {script}")
+    run.wait_for("ready after")
+    (tmp_path / "go").touch()
+    code, said, _ = run.end()  # ends only when the sleeping child is dead too
+    assert (code, f"while serving, {reason}" in said) == (5, True)
+
+
+def test_a_server_that_cannot_be_started(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DRIVER.replace("/bin/sh", "/nowhere"), "", "1", "1"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SERVER_ENV)},
+        capture_output=True,
+        check=False,
+    )
+    assert b"FileNotFoundError" in done.stderr
+
+
+def test_the_log_passes_unchanged_whatever_it_holds(tmp_path: Path) -> None:
+    log = bytes(range(256)) * 2000 + b"no newline at the end"
+    (tmp_path / "log").write_bytes(log)
+    code, _, got = Run(tmp_path, "cat log >&2").end()
+    assert code == 4
+    assert got == log
+
+
+def test_orphans_are_collected_as_pid_1_of_a_container(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    sandbox = ["bwrap", "--unshare-pid", "--as-pid-1", "--bind", "/", "/", "--dev-bind", "/dev"]
+    sandbox += ["/dev", "--proc", "/proc", "--die-with-parent", "--info-fd", str(write)]
+    zombies = "grep -l '^State:.Z' /proc/[0-9]*/status | wc -l > zombies"
+    script = f"(sleep .1 &); (sleep .1 &); sleep 1; {zombies}; touch ready; exec sleep 600"
+    process = subprocess.Popen(
+        [*sandbox, sys.executable, "-c", DRIVER, script, "60", "60"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SERVER_ENV)},
+        stdout=subprocess.PIPE,
+        pass_fds=[write],
+    )
+    os.close(write)
+    with os.fdopen(read) as info, process:
+        pid = json.load(info)["child-pid"]
+        assert process.stdout is not None
+        assert b"ready after" in process.stdout.readline()
+        os.kill(pid, signal.SIGTERM)
+        assert b"SIGTERM" in process.stdout.read()
+    assert process.returncode == 0
+    assert (tmp_path / "zombies").read_text() == "0\n"
+
+
+@pytest.mark.parametrize(
+    ("ready", "stopping", "killed", "code"),
+    [
+        (True, True, False, 0),
+        (False, True, False, 0),
+        (True, True, True, 137),
+        (False, False, True, 3),
+        (False, False, False, 4),
+        (True, False, False, 5),
+    ],
+)
+def test_exit_codes(ready: bool, stopping: bool, killed: bool, code: int) -> None:
+    assert exit_code(ready=ready, stopping=stopping, killed=killed) == code
