@@ -56,19 +56,25 @@ def hold(value: object, held: list[object]) -> None:
             hold(part, held)
 
 
-def stable(value: object) -> bool:
-    """Whether marshal writes a constant in the same order in every process.
+def sets(value: object) -> Iterator[frozenset[object]]:
+    """Every frozenset among the constants of a code object."""
+    if isinstance(value, frozenset):
+        yield value
+    elif isinstance(value, types.CodeType):
+        for item in value.co_consts:
+            yield from sets(item)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from sets(item)
+
+
+def stable(value: frozenset[object]) -> bool:
+    """Whether marshal writes a set in the same order in every process with one hash seed.
 
     From 3.11 on sets are sorted. Before, they come in the order of their hashes, which for None
     and others depends on addresses.
     """
-    if _FROM_3_11:
-        return True
-    if isinstance(value, frozenset):
-        return len(value) <= 1 or all(isinstance(item, (str, bytes, int)) for item in value)
-    if isinstance(value, types.CodeType):
-        return all(stable(item) for item in value.co_consts)
-    return not isinstance(value, tuple) or all(stable(item) for item in value)
+    return _FROM_3_11 or len(value) <= 1 or all(isinstance(i, (str, bytes, int)) for i in value)
 
 
 def compiled(source: bytes, path: str) -> bytes:
@@ -77,9 +83,14 @@ def compiled(source: bytes, path: str) -> bytes:
     Raises what `compile` raises: SyntaxError, ValueError, RecursionError, ...
     """
     code = compile(source, path, "exec", dont_inherit=True, optimize=0)
-    if not stable(code):
+    first = code
+    if any(True for _ in sets(first)):
+        # A set with strings is built anew when one of them is interned already as another
+        # object, and shared or ordered differently for it. While `first` lives, all are.
+        code = compile(source, path, "exec", dont_inherit=True, optimize=0)
+    if not all(stable(value) for value in sets(code)):
         raise ValueError("no stable form")
-    held: list[object] = []
+    held: list[object] = [first]
     hold(code, held)
     data = marshal.dumps(code)
     return importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + importlib.util.source_hash(source) + data
