@@ -5,14 +5,13 @@ from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-from hps.build.graph import ARCHIVE, BYTECODE, DEBIAN, FILES, SYSTEM, WHEELS
+from hps.build.graph import ARCHIVE, BYTECODE, DEBIAN, FILES, SDIST, SYSTEM, WHEELS
 from hps.build.trees import KIND as TREES_KIND
 from hps.build.trees import trees_layer
 from hps.build.writing import scratch, write
 from hps.config.schema import CopyRule, User
 from hps.derivation.record import Derivation
 from hps.derivation.scheduler import Executor, Workshop
-from hps.derivation.sdist import VERSION as SDIST
 from hps.derivation.sdist import SdistBuild, ask_requirements, build_wheel
 from hps.digest import Blob, Digest
 from hps.layer.archive import archive_entries

@@ -12,7 +12,6 @@ from packaging.utils import canonicalize_name
 
 from hps.config.schema import Archive, ImageSettings, Target
 from hps.derivation.record import Input, Step
-from hps.derivation.sdist import VERSION as SDIST
 from hps.errors import LockError
 from hps.layer.entry import Scheme
 from hps.lock.records import (
@@ -27,7 +26,7 @@ from hps.lock.records import (
 )
 
 DEBIAN, SYSTEM, BYTECODE, WHEELS = 1, 1, 1, 1
-ARCHIVE, FILES = 1, 1
+SDIST, ARCHIVE, FILES = 1, 1, 1
 
 _VERSIONS = {"debian": DEBIAN, "system": SYSTEM, "archive": ARCHIVE, "wheels": WHEELS}
 _VERSIONS |= {"files": FILES}

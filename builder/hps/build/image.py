@@ -12,12 +12,11 @@ from hps.build.workbench import Workbench, artifacts
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Blob, Digest
-from hps.errors import HpsError, LockError, NotReproducibleError
+from hps.errors import LockError, NotReproducibleError
 from hps.layer.index import IndexLine, first_difference, read_index
 from hps.lock.records import Layer, Lock, LockedTarget
 from hps.lock.stale import fresh_target
-from hps.oci.image import Image, assemble, image_reference
-from hps.oci.layout import read_layout, write_layout
+from hps.oci.image import Image, assemble, image_reference, index
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,8 @@ def build(bench: Workbench, name: str, *, again: bool = False, output: Path | No
         layout = output or bench.project.layout_path(name)
         changed = not _is_there(layout, image)
         if changed:
+            from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
+
             write_layout(layout, [image], bench.store.path_unread)
         _keep(bench, lock, name, layers)
     return Built(name, image, tuple(layers), layout, changed)
@@ -150,16 +151,13 @@ def index_lines(bench: Workbench, digest: Digest) -> list[IndexLine]:
 
 
 def _is_there(layout: Path, image: Image) -> bool:
-    """Whether a layout holds this very image; its documents are read, its layers are not."""
-    if not (layout / "index.json").is_file():
-        return False
+    """Whether a layout holds this very image; its index is read, its blobs are looked for."""
     try:
-        found = read_layout(layout)
-    except HpsError:  # whatever is wrong with the old one, it is written again
+        same = (layout / "index.json").read_bytes() == index([image])
+    except OSError:
         return False
-    return [one.digest for one in found] == [image.digest] and all(
-        (layout / "blobs" / "sha256" / blob.digest.hex).is_file() for blob in image.layers
-    )
+    blobs = [image.digest, image.image_id, *(blob.digest for blob in image.layers)]
+    return same and all((layout / "blobs" / "sha256" / blob.hex).is_file() for blob in blobs)
 
 
 def _keep(bench: Workbench, lock: Lock, name: str, layers: Sequence[BuiltLayer]) -> None:

@@ -61,8 +61,8 @@ class Project:
     def requirements(self, name: str) -> tuple[RequirementLine, ...]:
         """The requirement lines of a target, read once."""
         if name not in self._requirements:
-            files = [self.root / file for file in self.target(name).python.requirements]
-            self._requirements[name] = tuple(read_requirements(files))
+            files = self.target(name).python.requirements
+            self._requirements[name] = read_requirements(files, root=self.root)
         return self._requirements[name]
 
     def inputs(self, name: str) -> tuple[tuple[str, str], ...]:

@@ -3,21 +3,18 @@
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hps.build.executors import executors
 from hps.build.project import Project
 from hps.config.schema import Archive, DebianSource, Weights
 from hps.derivation import scheduler
 from hps.derivation.sandbox import Sandbox
-from hps.derivation.scheduler import Scheduler, Workshop
+from hps.derivation.scheduler import Executor, Scheduler, Workshop
 from hps.digest import Digest
 from hps.lock.records import Artifact, Deb, LockedArchive, LockedTarget, Sdist, Wheel
 from hps.store.blobs import Store, default_root
-from hps.store.fetch import Fetcher
-from hps.store.http import Http
-from hps.store.origins import Origins
 from hps.store.request import (
     DebianOrigin,
     Event,
@@ -26,6 +23,11 @@ from hps.store.request import (
     PythonOrigin,
     Request,
 )
+
+if TYPE_CHECKING:
+    from hps.store.fetch import Fetcher
+    from hps.store.http import Http
+    from hps.store.origins import Origins
 
 
 class Progress(scheduler.Progress, Protocol):
@@ -40,15 +42,17 @@ class Progress(scheduler.Progress, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Workbench:
-    """One run's tools; `open` lays them out."""
+    """One run's tools; `open` lays them out.
+
+    What fetches is made, and imported, when something has to be fetched: a build that has
+    nothing to do never opens a socket and never loads what could.
+    """
 
     project: Project
     store: Store
-    origins: Origins
-    http: Http
-    fetcher: Fetcher
+    indexes: Mapping[str, str]
     sandbox: Sandbox
     progress: Progress
     jobs: int
@@ -69,10 +73,29 @@ class Workbench:
     ) -> "Workbench":
         """Tools for a project; nothing is written or asked for before it is needed."""
         opened = Store(store or default_root(environment))
-        origins = Origins(project.config.sources, indexes=indexes, folder=project.root)
-        http = Http()
-        fetcher = Fetcher(opened, http, origins, offline=offline)
-        return cls(project, opened, origins, http, fetcher, sandbox, progress, jobs, offline)
+        return cls(project, opened, indexes, sandbox, progress, jobs, offline)
+
+    @cached_property
+    def origins(self) -> "Origins":
+        """Where indexes and archives live on this machine."""
+        from hps.store.origins import Origins  # noqa: PLC0415 - see the class
+
+        project = self.project
+        return Origins(project.config.sources, indexes=self.indexes, folder=project.root)
+
+    @cached_property
+    def http(self) -> "Http":
+        """What speaks HTTP."""
+        from hps.store.http import Http  # noqa: PLC0415 - see the class
+
+        return Http()
+
+    @cached_property
+    def fetcher(self) -> "Fetcher":
+        """What brings artifacts into the store."""
+        from hps.store.fetch import Fetcher  # noqa: PLC0415 - see the class
+
+        return Fetcher(self.store, self.http, self.origins, offline=self.offline)
 
     def scheduler(self, *, again: bool = False) -> Scheduler:
         """A scheduler over the store that knows every kind of step of this project."""
@@ -80,11 +103,16 @@ class Workbench:
         return Scheduler(
             workshop,
             self.store.traces,
-            executors(self.project.root),
+            self._executors,
             workers=self.jobs,
             progress=self.progress,
             again=again,
         )
+
+    def _executors(self) -> Mapping[str, Executor]:
+        from hps.build.executors import executors  # noqa: PLC0415 - see the class
+
+        return executors(self.project.root)
 
     def fetch(self, name: str, artifacts: Iterable[Artifact]) -> None:
         """Fetch those artifacts of a target that the store lacks."""

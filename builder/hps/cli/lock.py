@@ -119,5 +119,5 @@ def _set_time(opened: Project, text: str) -> None:
     if time.tzinfo is None:
         raise click.UsageError("--as-of: say the zone, for instance 2026-11-21T00:00:00Z")
     path = opened.root / CONFIG
-    edited = set_value(path.read_text("utf-8"), ["lock", "as-of"], time.replace(microsecond=0))
+    edited = set_value(path.read_bytes().decode(), ["lock", "as-of"], time.replace(microsecond=0))
     write_atomically(path, edited.encode())

@@ -76,6 +76,7 @@ def _target(target: Target) -> Iterable[tuple[KeyPath, Any]]:
     yield ("python", "sdists"), _set(_project(text) for text in target.python.sdists)
     yield ("python", "prerelease"), target.python.prerelease
     yield ("python", "prune"), _set(target.python.prune)
+    yield ("python", "wrong-records"), _set(_project(name) for name in target.python.wrong_records)
     yield ("build", "packages"), _set(target.build.packages)
     yield ("archives",), [archive.name for archive in target.archives]  # laid down in this order
     for archive in target.archives:

@@ -75,7 +75,8 @@ class Scheduler:
     Args:
         workshop: handed to every executor.
         traces: known facts: derivation, outputs.
-        executors: by kind of step.
+        executors: by kind of step; asked for when the first step has to be made, because they
+            bring in all that can read an archive.
         workers: how many steps at a time.
         progress: told of each step.
         again: make every step even when a trace knows it, and compare (`--check`).
@@ -85,7 +86,7 @@ class Scheduler:
         self,
         workshop: Workshop,
         traces: Traces,
-        executors: Mapping[str, Executor],
+        executors: Callable[[], Mapping[str, Executor]],
         *,
         workers: int,
         progress: Progress | None = None,
@@ -175,7 +176,7 @@ class Scheduler:
         if self._workshop.cancelled.is_set():
             raise BuildInterruptedError("the build was interrupted")
         self._progress.started(derivation.label)
-        made = self._executors[derivation.kind](derivation, self._workshop)
+        made = self._executors()[derivation.kind](derivation, self._workshop)
         if known is not None:
             _compare(derivation, known, made)
         self._traces.put(derivation.digest, _record(derivation), made)

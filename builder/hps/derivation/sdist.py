@@ -23,8 +23,6 @@ from hps.derivation.sandbox import Command, Sandbox
 from hps.errors import BuildError, UnsafeArchiveError
 from hps.lock.sdist import BuildSystem
 
-VERSION = 1  # of this function: grows when the same inputs would give another wheel
-
 Hook = Literal["get_requires_for_build_wheel", "build_wheel"]
 
 _PROGRAM = Path(__file__).with_name("sdist_program.py")
