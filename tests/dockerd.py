@@ -1,11 +1,12 @@
 """A real Docker engine for tests: private data, private socket, private bridge.
 
-Needs root and the Debian packages docker.io and iproute2. A test folder offers the engine with
-`from tests.dockerd import docker_host` in its conftest.py.
+Needs root and the Debian packages docker.io and iproute2. tests/conftest.py offers the fixture to
+all tests.
 """
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -15,7 +16,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
 
 START_SECONDS = 60.0
@@ -52,8 +52,8 @@ def docker_daemon() -> Iterator[str]:
 @contextlib.contextmanager
 def _bridge() -> Iterator[str]:
     """A network bridge of our own: docker0 may belong to another engine."""
-    name = f"hps{os.getpid()}"[:15]
-    first = (198 << 24) + (18 << 16) + os.getpid() % SUBNETS * 16 + 1
+    name = f"hps{secrets.token_hex(4)}"
+    first = (198 << 24) + (18 << 16) + secrets.randbelow(SUBNETS) * 16 + 1
     address = ".".join(str(first >> shift & 255) for shift in (24, 16, 8, 0))
     _run("ip", "link", "add", name, "type", "bridge")
     try:
@@ -98,6 +98,8 @@ def _process(
 
 
 def _wait(process: subprocess.Popen[bytes], folder: Path, host: str) -> None:
+    import docker  # slow to import, and most test runs start no engine
+
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:

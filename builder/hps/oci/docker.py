@@ -48,7 +48,8 @@ class DockerSandbox:
     Docker needs an image, and the root is a folder. The large folders of the root are mounted;
     an image holds only what must not be a mount: the links and files beside them, and /etc, into
     which the engine writes files of its own. That image is known by digest, so it is sent once.
-    Docker reads stdout and stderr apart, so lines of the two may change places in the output.
+    Docker reads stdout and stderr apart and does not keep their order, so the output is all of
+    stdout and then all of stderr.
     """
 
     def __init__(self, host: str | None = None) -> None:
@@ -65,9 +66,16 @@ class DockerSandbox:
         failure = f"Docker cannot run {name}"
         with translated(SandboxError, failure, _HINT), self._started(command) as container:
             code = _wait(container, command.timeout)
-            logs = container.logs(stdout=True, stderr=True)
-        output = logs[-_KEPT_OUTPUT:].decode(errors="replace")
-        lines = tuple(output.rstrip().splitlines()[-20:])
+            streams = [
+                container.logs(stdout=True, stderr=False)[-_KEPT_OUTPUT:],
+                container.logs(stdout=False, stderr=True)[-_KEPT_OUTPUT:],
+            ]
+        output = b"".join(streams)[-_KEPT_OUTPUT:].decode(errors="replace")
+        lines = tuple(
+            line
+            for stream in streams
+            for line in stream.decode(errors="replace").rstrip().splitlines()[-10:]
+        )
         if code is None:
             raise SandboxError(
                 f"{name} did not end within {command.timeout:g} s and was killed", details=lines

@@ -1,4 +1,4 @@
-"""What the tests of images share."""
+"""Fixtures that several rooms share."""
 
 from tests.dockerd import docker_host
 
