@@ -51,6 +51,27 @@ def test_a_tree_goes_whatever_its_modes_and_links_out_of_it_are_not_followed(
     assert outside.stat().st_mode & 0o777 == 0o500
 
 
+def test_a_tree_goes_whatever_its_depth(tmp_path: Path) -> None:
+    (tree := tmp_path / "t").mkdir()  # deeper than Python recurses
+    deepest = tree.joinpath(*["d"] * 1100)
+    folder = tree
+    for _ in range(1100):
+        folder = folder / "d"
+        folder.mkdir()
+    (deepest / "file").touch()
+    Filesystem().remove_tree(tree)
+    assert not tree.exists()
+
+
+def test_a_link_in_place_of_a_tree_is_not_followed(tmp_path: Path) -> None:
+    (outside := tmp_path / "outside").mkdir()
+    (outside / "file").touch()
+    (tmp_path / "link").symlink_to(outside)
+    with pytest.raises(StoreError, match="Not a directory"):
+        Filesystem().remove_tree(tmp_path / "link")
+    assert (outside / "file").exists()
+
+
 def test_removing_what_is_gone_is_fine(tmp_path: Path) -> None:
     Filesystem().remove(tmp_path / "none")
     Filesystem().remove_tree(tmp_path / "none")

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import stat
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -176,10 +175,15 @@ def _remove(store: Store, found: CollectPlan) -> None:
 def tree_size(path: Path) -> int:
     """Bytes of the files below a folder; links are not followed."""
     total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            status = Path(folder, name).lstat()
-            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+    waiting = [path]  # no recursion: a tree may be deep
+    while waiting:
+        # The size is for people: a folder without r, or removed meanwhile, counts as empty.
+        with contextlib.suppress(OSError), os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_size
     return total
 
 

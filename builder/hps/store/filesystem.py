@@ -7,7 +7,6 @@ how much space is free and what to do next.
 import contextlib
 import errno
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import BinaryIO
@@ -151,25 +150,31 @@ class Filesystem:
             raise explain(error, "remove", path) from error
 
     def remove_tree(self, path: Path) -> None:
-        """Remove a directory with all below it, also where the modes forbid it."""
+        """Remove a directory with all below it, also where the modes forbid it; gone is fine."""
         try:
-            _make_writable(path)
-            shutil.rmtree(path)
+            _remove_tree(path)
         except FileNotFoundError:
             return
         except OSError as error:
             raise explain(error, "remove", path) from error
 
 
-def _make_writable(top: Path) -> None:
-    """Directories without w or x keep their content from everyone but root."""
-    _allow_owner(top)
-    for folder, names, _ in os.walk(top):
-        for name in names:
-            _allow_owner(Path(folder, name))
-
-
-def _allow_owner(folder: Path) -> None:
-    mode = folder.lstat().st_mode  # a link to a directory may lead out of the store
-    if stat.S_ISDIR(mode) and mode & stat.S_IRWXU != stat.S_IRWXU:
-        folder.chmod(stat.S_IMODE(mode) | stat.S_IRWXU)
+def _remove_tree(top: Path) -> None:
+    """As shutil.rmtree, but for any depth, and for directories that keep even their owner out."""
+    if not stat.S_ISDIR(top.lstat().st_mode):  # a link would lead out of the store
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    waiting, emptied = [top], []
+    while waiting:
+        folder = waiting.pop()
+        emptied.append(folder)
+        mode = stat.S_IMODE(folder.lstat().st_mode)
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            folder.chmod(mode | stat.S_IRWXU)
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                else:
+                    Path(entry.path).unlink()
+    for folder in reversed(emptied):
+        folder.rmdir()
