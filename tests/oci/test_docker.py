@@ -68,6 +68,23 @@ def test_the_tag_moves_to_a_new_image(engine: Engine, blobs: Blobs, image: Image
     assert engine.client.images.get("demo:busybox").id == str(new.image_id)
 
 
+@pytest.mark.parametrize("tag", ["other:v1", "127.0.0.1:5000/team/other:v1"])
+def test_another_name_in_docker(
+    tmp_path: Path, docker_host: str, engine: Engine, blobs: Blobs, tag: str
+) -> None:
+    image = busybox_image(blobs, "demo:named", labels={"test": "tag"})
+    write_layout(tmp_path / "layout", [image], blobs.path)
+    load_layout(tmp_path / "layout", "demo:named", tag=tag, host=docker_host)
+    assert engine.client.images.get(tag).id == str(image.image_id)
+    assert "demo:named" not in engine.client.images.get(tag).tags
+
+
+def test_a_name_that_docker_refuses(engine: Engine, blobs: Blobs, image: Image) -> None:
+    with pytest.raises(PublishError, match="did not take demo:busybox") as caught:
+        engine.load(image, blobs.path, tag="Not A Name")
+    assert "invalid reference format" in str(caught.value.got)
+
+
 def test_a_layer_with_other_bytes_moves_no_tag(engine: Engine, blobs: Blobs, image: Image) -> None:
     layer = blobs.add(layer_tar({"opt/new": b"as the configuration says"}))
     other = blobs.add(layer_tar({"opt/new": b"something else"}))

@@ -22,8 +22,14 @@ _KEPT_OUTPUT = 1 << 16
 _HINT = "the engine must run on this machine and see its files"
 
 
-def load_layout(layout: Path, name: str, *, host: str | None = None) -> str:
-    """Hand the image NAME:TARGET of a layout to Docker and return its ID there.
+def load_layout(layout: Path, name: str, *, tag: str | None = None, host: str | None = None) -> str:
+    """Hand an image of a layout to Docker and return its ID there.
+
+    Args:
+        layout: a folder that `write_layout` wrote.
+        name: NAME:TARGET, as the index of the layout has it.
+        tag: another name for it in Docker.
+        host: address of the engine; without it DOCKER_HOST, then the local socket.
 
     Raises:
         UsageError: there is no layout, or no such image in it.
@@ -39,7 +45,7 @@ def load_layout(layout: Path, name: str, *, host: str | None = None) -> str:
             got=name,
         )
     with Engine.connect(host) as engine:
-        return engine.load(image, lambda digest: layout / blob_name(digest))
+        return engine.load(image, lambda digest: layout / blob_name(digest), tag=tag)
 
 
 class DockerSandbox:

@@ -172,8 +172,13 @@ class Engine:
         """Close the connections."""
         self.client.close()
 
-    def load(self, image: Image, blob_path: BlobPath) -> str:
+    def load(self, image: Image, blob_path: BlobPath, *, tag: str | None = None) -> str:
         """Hand an image over and tag it; only an image that came out right gets the tag.
+
+        Args:
+            image: without a reference it gets a tag only if `tag` says one.
+            blob_path: where the blob of a layer lies.
+            tag: its name in the engine, [REGISTRY/]NAME[:TAG], instead of its reference.
 
         Returns:
             The engine's ID of the image: the digest of the configuration, or that of the manifest
@@ -195,9 +200,9 @@ class Engine:
                     got=said or "no answer",
                     hint="compare with `docker inspect`; the old tag is unchanged",
                 )
-            if image.reference is not None:
-                repository, _, tag = image.reference.partition(":")
-                self.client.api.tag(found, repository, tag)
+            tag = tag or image.reference
+            if tag is not None:
+                self._tag(found, tag)
         return found
 
     @contextlib.contextmanager
@@ -218,6 +223,12 @@ class Engine:
             with translated(RunError, f"the container {container.short_id} cannot be removed"):
                 container.stop(timeout=10)
                 container.remove(v=True, force=True)
+
+    def _tag(self, image_id: str, name: str) -> None:
+        import docker.utils  # noqa: PLC0415 - an extra, and slow to import
+
+        repository, tag = docker.utils.parse_repository_tag(name)
+        self.client.api.tag(image_id, repository, tag)
 
     def _find(self, image: Image) -> str | None:
         """The engine's ID of exactly this image, if it has it."""
