@@ -3,8 +3,10 @@
 import hashlib
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 
 from hps.errors import ConflictError, IntegrityError, UnsafeArchiveError
@@ -20,6 +22,7 @@ from hps.layer.tar_reader import Member
 
 VERSION = 1  # of the layer function: grows when the same packages give other entries
 
+_THREADS = 2
 # Modes that mean something; all others become 0755 or 0644, so set-user-ID bits are gone.
 _MODES = {"tmp": 0o1777, "var/tmp": 0o1777, "run/lock": 0o1777}
 
@@ -92,11 +95,11 @@ def deb_entries(
         StoreError: the spool's disk is full.
     """
     left_out = tuple(folder.strip("/") for folder in exclude)
-    packages = []
-    for deb in sorted(debs, key=lambda deb: (deb.name, deb.architecture)):
-        file = spool / f"{deb.name}_{deb.architecture}.contents"
-        with Spool(file) as contents:
-            packages.append(_unpacked(deb, contents, left_out, limits or Limits()))
+    ordered = sorted(debs, key=lambda deb: (deb.name, deb.architecture))
+    # Decoders work without the interpreter's lock, so a second thread has something to do.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        work = partial(_unpacked, folder=spool, left_out=left_out, limits=limits or Limits())
+        packages = list(pool.map(work, ordered))
     _check_once(packages)
     chosen, lost = _merged(packages)
     _check_parents(chosen)
@@ -106,7 +109,12 @@ def deb_entries(
     return sorted(entries, key=lambda entry: entry.path.encode())
 
 
-def _unpacked(deb: LocalDeb, spool: Spool, left_out: Sequence[str], limits: Limits) -> _Package:
+def _unpacked(deb: LocalDeb, folder: Path, left_out: Sequence[str], limits: Limits) -> _Package:
+    with Spool(folder / f"{deb.name}_{deb.architecture}.contents") as spool:
+        return _spooled(deb, spool, left_out, limits)
+
+
+def _spooled(deb: LocalDeb, spool: Spool, left_out: Sequence[str], limits: Limits) -> _Package:
     control = control_archive(deb.path, deb.file)
     _check_identity(deb, control)
     conffiles, md5 = control.conffiles, dict(control.md5sums)
