@@ -31,7 +31,10 @@ def triton(request: pytest.FixtureRequest) -> Path:
     if not kept.exists():
         made = Path(f"{kept}.{os.getpid()}")
         _lay_out(made, version)
-        made.rename(kept)
+        try:
+            made.rename(kept)
+        except OSError:  # another worker of this run was first
+            shutil.rmtree(made)
     _need_libpython(kept, version)
     return kept
 
