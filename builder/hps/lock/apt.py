@@ -7,7 +7,9 @@ certificates, timeouts, credentials. Signatures are always verified.
 import os
 import re
 import shutil
+import signal
 import subprocess
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,10 @@ from typing import Literal
 from hps.errors import FetchError, HpsError, IntegrityError, LockError, NotFoundError
 
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-_INHERITED = re.compile(r"^Acquire::(https?(::|\s)|Retries\s)")
+_ATTEMPTS = 3  # to fetch indexes
+_PAUSE = 0.5  # seconds before the second attempt, doubled before the next
+_DEADLINE = 600.0  # seconds; an index is about 10 MB
+_INHERITED = re.compile(r"^Acquire::https?(::|\s)")
 _INSTALL = re.compile(r"^Inst (\S+) \((\S+) .*\[(\w+)\]\)")
 _FORGED = (
     "NO_PUBKEY",
@@ -81,6 +86,8 @@ def configuration(root: Path, lists: Path, architecture: str, inherited: Iterabl
         'Acquire::GzipIndexes "false";',
         'Acquire::Languages "none";',
         'Acquire::PDiffs "false";',
+        # apt 2.6 can wait for ever when a retry meets a connection that is reset: hps tries again.
+        'Acquire::Retries "0";',
     ]
     lines += [line for line in inherited if _INHERITED.match(line)]
     return "".join(f"{line}\n" for line in lines)
@@ -149,9 +156,15 @@ class Apt:
     def update(self, text: str) -> None:
         """Fetch the indexes of a sources file; raises as `explain_update` tells them apart."""
         (self._root / "etc/sources.list.d/hps.sources").write_text(text, encoding="utf-8")
-        done = self._run("apt-get", "update")
-        if done.returncode != 0:
-            raise explain_update(done.stdout + done.stderr)
+        for attempt in range(_ATTEMPTS):
+            done = self._run("apt-get", "update")
+            if done.returncode == 0:
+                return
+            error = explain_update(done.stdout + done.stderr)
+            last = attempt == _ATTEMPTS - 1
+            if last or isinstance(error, NotFoundError) or not isinstance(error, FetchError):
+                raise error
+            time.sleep(_PAUSE * 2**attempt)
 
     def indexes(self) -> list[Index]:
         """The Packages files of the last update, in the order of the sources file."""
@@ -186,15 +199,28 @@ class Apt:
         ]
 
     def _run(self, *argv: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+        with subprocess.Popen(
             argv,
             env=os.environ | {"APT_CONFIG": str(self._config), "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            check=False,
-        )
+            start_new_session=True,
+        ) as process:
+            try:
+                output, errors = process.communicate(timeout=_DEADLINE)
+            except BaseException as error:
+                # Its methods (http, gpgv) hold our pipes: all of them must go.
+                os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise FetchError(
+                        f"{argv[0]} {argv[1]} did not end within {_DEADLINE:g} s",
+                        hint="the mirror may be stalling: take another",
+                    ) from None
+                raise
+        return subprocess.CompletedProcess(argv, process.returncode, output, errors)
 
 
 class UnsatisfiableError(Exception):
