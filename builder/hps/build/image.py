@@ -14,7 +14,7 @@ from hps.derivation.scheduler import Outputs
 from hps.digest import Blob, Digest
 from hps.errors import LockError, NotReproducibleError
 from hps.layer.index import IndexLine, first_difference, read_index
-from hps.lock.records import Layer, Lock, LockedTarget
+from hps.lock.records import Layer, LockedTarget
 from hps.lock.stale import fresh_target
 from hps.oci.image import Image, assemble, image_reference, index
 
@@ -79,7 +79,8 @@ def build(bench: Workbench, name: str, *, again: bool = False, output: Path | No
             from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
 
             write_layout(layout, [image], bench.store.path_unread)
-        _keep(bench, lock, name, layers)
+        if changed or not bench.store.roots.path(bench.project.root, name).is_file():
+            _keep(bench, locked, steps)
     return Built(name, image, tuple(layers), layout, changed)
 
 
@@ -160,12 +161,16 @@ def _is_there(layout: Path, image: Image) -> bool:
     return same and all((layout / "blobs" / "sha256" / blob.hex).is_file() for blob in blobs)
 
 
-def _keep(bench: Workbench, lock: Lock, name: str, layers: Sequence[BuiltLayer]) -> None:
-    """Root what this target is made of and what it came out as, against collection."""
-    target = lock.target(name)
-    digests = {artifact.digest for artifact in artifacts(target)} if target else set()
-    digests |= {blob.digest for layer in layers for blob in (layer.blob, layer.index)}
-    bench.store.roots.set(bench.project.root, name, sorted(digests))
+def _keep(bench: Workbench, locked: LockedTarget, steps: Sequence[Step]) -> None:
+    """Root what a target is made of and all that its steps came out as, against collection.
+
+    Intermediate outputs count too: a trace whose outputs are gone would be collected, and with it
+    the knowledge that leads to the layers.
+    """
+    digests = {artifact.digest for artifact in artifacts(locked)}
+    for outputs in bench.scheduler().survey(steps).known.values():
+        digests |= {blob.digest for blob in outputs.values()}
+    bench.store.roots.set(bench.project.root, locked.name, sorted(digests))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Starting an image with bubblewrap: no root, no daemon, the image read-only.
+"""Starting an image: what every engine has, and bubblewrap, which needs no root and no daemon.
 
 The process gets what a container runtime would give it (OCI image-spec, config.md: Env, User,
 WorkingDir, Entrypoint, Cmd) and, as Docker does with `--network host`, the network of the host.
@@ -13,14 +13,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from hps.config.schema import ImageSettings
 from hps.derivation.bubblewrap import find_bwrap, root_arguments
 from hps.errors import RunError, UsageError
 
 PORT_NAMES = ("HPS_HTTP_PORT", "HPS_GRPC_PORT", "HPS_METRICS_PORT")
-_ALIVE_AFTER = 0.2
+_POLL = 0.2  # seconds between two looks
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Run:
     """What to start, and with what.
 
     Args:
-        root: the unpacked image.
+        root: the unpacked image; None when the engine has it by name.
         settings: its configuration.
         arguments: appended to the entrypoint in place of the image's command, when there are any.
         mounts: folders shown inside.
@@ -57,7 +57,7 @@ class Run:
         environment: wins over the image's.
     """
 
-    root: Path
+    root: Path | None
     settings: ImageSettings
     ports: tuple[int, int, int]
     arguments: Sequence[str] = ()
@@ -90,7 +90,7 @@ def command_line(run: Run, bwrap: str) -> list[str]:
     user = run.settings.user
     line = [bwrap, "--unshare-all", "--share-net", "--die-with-parent", "--new-session"]
     line += ["--uid", str(user.uid), "--gid", str(user.gid), "--cap-drop", "ALL"]
-    line += root_arguments(run.root)
+    line += root_arguments(run.root) if run.root is not None else []
     line += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm"]  # noqa: S108 - inside the image
     line += ["--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", user.home]  # noqa: S108 - inside the image
     for mount in run.mounts:
@@ -109,18 +109,37 @@ def _environment(run: Run) -> dict[str, str]:
     return made | {"HPS_ADDRESS": run.address} | dict(run.environment)
 
 
-class Running:
-    """An image that was started; a context manager that ends it, children and all."""
+class Running(Protocol):
+    """An image that was started, by whatever engine."""
+
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """HTTP, gRPC and metrics on this machine."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """Where they answer."""
+        ...
+
+    def ended(self) -> int | None:
+        """Its exit code, or None while it runs."""
+        ...
+
+    def wait(self) -> int:
+        """Wait for its end; the exit code."""
+        ...
+
+    def stop(self) -> int:
+        """End it in order; the exit code."""
+        ...
+
+
+class Bubblewrapped:
+    """An image that bubblewrap started; a context manager that ends it, children and all."""
 
     def __init__(self, run: Run) -> None:
-        if not run.settings.entrypoint and not run.arguments and not run.settings.command:
-            raise UsageError(
-                "the image has no entrypoint and no command",
-                hint="name what to run after --, or set image.entrypoint in hps.toml",
-            )
-        for mount in run.mounts:
-            if not mount.outside.exists():
-                raise UsageError(f"there is nothing to mount at {mount.outside}")
+        checked(run)
         self._run = run
         # A session of its own: Ctrl-C reaches hps alone, which then ends the image in order.
         self._process = subprocess.Popen(command_line(run, find_bwrap()), start_new_session=True)
@@ -131,8 +150,22 @@ class Running:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """See Running."""
+        return self._run.ports
+
+    @property
+    def address(self) -> str:
+        """See Running."""
+        return self._run.address
+
+    def ended(self) -> int | None:
+        """See Running."""
+        return self._process.poll()
+
     def wait(self) -> int:
-        """Wait for its end; the exit code."""
+        """See Running."""
         return self._process.wait()
 
     def stop(self, grace: float = 35.0) -> int:
@@ -145,33 +178,47 @@ class Running:
                 self._process.kill()  # its process namespace goes with it
         return self._process.wait()
 
-    def wait_until_ready(self, deadline: float) -> None:
-        """Wait until the server inside says that it is ready (KServe v2, `/v2/health/ready`).
 
-        Raises:
-            RunError: it ended, or was not ready within `deadline` seconds.
-        """
-        end = time.monotonic() + deadline
-        while time.monotonic() < end:
-            code = self._process.poll()
-            if code is not None:
-                raise RunError(
-                    "the image ended before it was ready",
-                    got=f"exit code {code}",
-                    hint="its own words are above",
-                )
-            if _ready(self._run.address, self._run.ports[0]):
-                return
-            time.sleep(_ALIVE_AFTER)
-        raise RunError(f"the image was not ready within {deadline:g} s", hint="see its words above")
+def checked(run: Run) -> None:
+    """Refuse what cannot be started; raises UsageError."""
+    if not run.settings.entrypoint and not run.arguments and not run.settings.command:
+        raise UsageError(
+            "the image has no entrypoint and no command",
+            hint="name what to run after --, or set image.entrypoint in hps.toml",
+        )
+    for mount in run.mounts:
+        if not mount.outside.exists():
+            raise UsageError(f"there is nothing to mount at {mount.outside}")
 
-    def execute(self, command: Sequence[str]) -> int:
-        """Run a command of this machine beside the image; it finds the ports in its environment."""
-        told = {name: str(port) for name, port in zip(PORT_NAMES, self._run.ports, strict=True)}
-        try:
-            return subprocess.run(command, check=False, env=os.environ | told).returncode
-        except OSError as error:
-            raise UsageError(f"cannot run {command[0]}: {error.strerror}") from None
+
+def wait_until_ready(running: Running, deadline: float) -> None:
+    """Wait until the server inside says that it is ready (KServe v2, `/v2/health/ready`).
+
+    Raises:
+        RunError: it ended, or was not ready within `deadline` seconds.
+    """
+    end = time.monotonic() + deadline
+    while time.monotonic() < end:
+        code = running.ended()
+        if code is not None:
+            raise RunError(
+                "the image ended before it was ready",
+                got=f"exit code {code}",
+                hint="its own words are above",
+            )
+        if _ready(running.address, running.ports[0]):
+            return
+        time.sleep(_POLL)
+    raise RunError(f"the image was not ready within {deadline:g} s", hint="see its words above")
+
+
+def execute(running: Running, command: Sequence[str]) -> int:
+    """Run a command of this machine beside the image; it finds the ports in its environment."""
+    told = {name: str(port) for name, port in zip(PORT_NAMES, running.ports, strict=True)}
+    try:
+        return subprocess.run(command, check=False, env=os.environ | told).returncode
+    except OSError as error:
+        raise UsageError(f"cannot run {command[0]}: {error.strerror}") from None
 
 
 def _signal_inside(pid: int) -> None:

@@ -19,9 +19,9 @@ def command(context: click.Context, /, target: str, *, tag: str | None, **_: obj
     bench = workbench(context)
     bench.project.target(target)
     built = build(bench, target)
-    name = tag or image_reference(bench.project.config.project.name, target)
-    image = load_layout(built.layout, name)
+    name = image_reference(bench.project.config.project.name, target)
+    image = load_layout(built.layout, name, tag=tag)
     if wants_json(context):
-        report({"name": name, "image_id": image})
+        report({"name": tag or name, "image_id": image})
     else:
-        click.echo(f"{image} {name}")
+        click.echo(f"{image} {tag or name}")

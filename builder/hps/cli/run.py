@@ -1,5 +1,6 @@
 """`hps run`: start an image."""
 
+import contextlib
 import shlex
 import signal
 import types
@@ -7,9 +8,17 @@ from pathlib import Path
 
 import click
 
-from hps.build.image import build
+from hps.build.image import Built, build
 from hps.build.rootfs import root_file_system
-from hps.build.running import Mount, Run, Running, ports
+from hps.build.running import (
+    Bubblewrapped,
+    Mount,
+    Run,
+    Running,
+    execute,
+    ports,
+    wait_until_ready,
+)
 from hps.cli.options import project, work_options, workbench
 
 
@@ -78,23 +87,31 @@ def command(
         shown.append(Mount(models.absolute(), "/models"))
     given = dict(_pair(text) for text in environment)
     run = Run(
-        root=root_file_system(bench, built),
+        root=root_file_system(bench, built) if engine == "bubblewrap" else None,
         settings=settings,
-        ports=ports(port),
+        ports=ports(port) if engine == "bubblewrap" or port else (0, 0, 0),
         arguments=arguments,
         mounts=shown,
         address=address,
         environment=given,
     )
     signal.signal(signal.SIGTERM, _interrupt)
-    with Running(run) as running:
-        if then is None:
-            try:
+    with _started(run, built, engine) as running:
+        try:
+            if then is None:
                 return running.wait()
-            except KeyboardInterrupt:
-                return running.stop()
-        running.wait_until_ready(deadline)
-        return running.execute(shlex.split(then))
+            wait_until_ready(running, deadline)
+            return execute(running, shlex.split(then))
+        except KeyboardInterrupt:
+            return running.stop()
+
+
+def _started(run: Run, built: Built, engine: str) -> contextlib.AbstractContextManager[Running]:
+    if engine == "bubblewrap":
+        return Bubblewrapped(run)
+    from hps.build.docker_running import dockered
+
+    return dockered(run, built.layout, str(built.image.reference))
 
 
 def _pair(text: str) -> tuple[str, str]:

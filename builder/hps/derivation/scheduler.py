@@ -62,9 +62,13 @@ Executor = Callable[[Derivation, Workshop], Outputs]
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What is there, what has to be made (inputs first), and which artifacts that needs."""
+    """What is there, what has to be made (inputs first), and which artifacts that needs.
+
+    `known` are the outputs of all steps that traces know, whether their bytes are there or not.
+    """
 
     there: Mapping[Step, Outputs]
+    known: Mapping[Step, Outputs]
     make: tuple[Step, ...]
     artifacts: tuple[Digest, ...]
 
@@ -133,7 +137,8 @@ class Scheduler:
             wanted |= _needs(step)
             artifacts |= {one: None for one in step.inputs.values() if isinstance(one, Digest)}
         make = tuple(step for step in order if step in wanted and step not in there)
-        return Survey(there, make, tuple(artifacts))
+        told = {step: outputs for step, outputs in known.items() if outputs is not None}
+        return Survey(there, told, make, tuple(artifacts))
 
     def realise(self, steps: Iterable[Step]) -> dict[Step, Outputs]:
         """Make the steps and what they need; returns the outputs of all that was looked at.

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _CONNECT_SECONDS = 10
+_STOP_SECONDS = 35
 _ANSWER_SECONDS = 600  # between two pieces of an answer, while the engine unpacks a large layer
 
 
@@ -47,7 +48,8 @@ class Run:
         mounts: files and folders, absolute; read-only unless `writable`.
         environment: added to that of the image.
         user: replaces the user of the image.
-        read_only: nothing but mounts, /tmp and /run can be written.
+        read_only: nothing but mounts, /tmp, /run and `writable` can be written.
+        writable: further folders that are empty and can be written, such as the user's home.
         shared_memory: bytes of /dev/shm; Triton's Python backend passes tensors there.
     """
 
@@ -58,6 +60,7 @@ class Run:
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     read_only: bool = False
+    writable: tuple[str, ...] = ()
     shared_memory: int = 1 << 30
 
 
@@ -78,7 +81,8 @@ def run_arguments(run: Run) -> dict[str, Any]:
         arguments["user"] = run.user
     if run.read_only:
         arguments["read_only"] = True
-        arguments["tmpfs"] = {"/tmp": "exec,mode=1777", "/run": "mode=1777"}  # noqa: S108 - inside
+        folders = {"/tmp": "exec,mode=1777", "/run": "mode=1777"}  # noqa: S108 - inside
+        arguments["tmpfs"] = folders | dict.fromkeys(run.writable, "mode=1777")
     return arguments
 
 
@@ -121,6 +125,11 @@ class Container:
         """Wait for its end and return its exit code."""
         with translated(RunError, "Docker does not tell how a container ended"):
             return int(self._container.wait(timeout=None)["StatusCode"])
+
+    def stop(self) -> None:
+        """Ask it to end (SIGTERM); kill it after 35 s, Triton's own grace and a little."""
+        with translated(RunError, "a container cannot be stopped"):
+            self._container.stop(timeout=_STOP_SECONDS)
 
 
 class Engine:
@@ -207,7 +216,7 @@ class Engine:
 
     @contextlib.contextmanager
     def started(self, run: Run) -> Iterator[Container]:
-        """Start a container; stop it (SIGTERM, after 10 s SIGKILL) and remove it at the end.
+        """Start a container; stop it (SIGTERM, after 35 s SIGKILL) and remove it at the end.
 
         Raises:
             RunError: it cannot be created, started or removed.
@@ -221,7 +230,7 @@ class Engine:
             yield Container(container)
         finally:
             with translated(RunError, f"the container {container.short_id} cannot be removed"):
-                container.stop(timeout=10)
+                container.stop(timeout=_STOP_SECONDS)
                 container.remove(v=True, force=True)
 
     def _tag(self, image_id: str, name: str) -> None:

@@ -1,0 +1,80 @@
+"""Starting an image in Docker; see `hps.build.running` for what every engine has."""
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from hps.build.running import Run, checked
+from hps.oci.docker import load_layout
+from hps.oci.engine import Container, Engine, Mount
+from hps.oci.engine import Run as DockerRun
+
+_PORTS = 3
+
+
+class Dockered:
+    """A container that runs the image; its output goes to this process's stderr."""
+
+    def __init__(self, container: Container, ports: tuple[int, int, int], address: str) -> None:
+        self.ports = ports
+        self.address = address
+        self._container = container
+        self._code: int | None = None
+        # Docker tells the end by answering a request; the answer is waited for beside.
+        self._waiter = threading.Thread(target=self._wait, daemon=True)
+        self._waiter.start()
+        threading.Thread(target=self._pass_on, daemon=True).start()
+
+    def ended(self) -> int | None:
+        """See Running."""
+        return self._code
+
+    def wait(self) -> int:
+        """See Running."""
+        while self._waiter.is_alive():
+            self._waiter.join(1)  # with a timeout, so that signals are handled
+        return -1 if self._code is None else self._code
+
+    def stop(self) -> int:
+        """See Running."""
+        self._container.stop()
+        return self.wait()
+
+    def _wait(self) -> None:
+        self._code = self._container.wait()
+
+    def _pass_on(self) -> None:
+        for piece in self._container.output():
+            sys.stderr.buffer.write(piece)
+            sys.stderr.buffer.flush()
+
+
+@contextlib.contextmanager
+def dockered(run: Run, layout: Path, name: str) -> Iterator[Dockered]:
+    """Load the image into Docker when it is not there, and start it.
+
+    The image listens on its own ports; Docker maps them to those of the run on loopback. With
+    port 0 Docker chooses free ones.
+
+    Raises:
+        PublishError: no engine answers, or it has another image under this name.
+        RunError: the container cannot be started.
+    """
+    checked(run)
+    load_layout(layout, name)
+    inside = run.settings.ports[:_PORTS]
+    wanted = DockerRun(
+        image=name,
+        command=tuple(run.arguments),
+        ports=dict(zip(inside, run.ports, strict=False)),
+        mounts=tuple(Mount(one.outside, one.inside, one.writable) for one in run.mounts),
+        environment=run.environment,
+        read_only=True,
+        writable=(run.settings.user.home,),
+    )
+    with Engine.connect() as engine, engine.started(wanted) as container:
+        mapped = container.ports
+        found = [mapped.get(port, 0) for port in inside] + [0] * _PORTS
+        yield Dockered(container, (found[0], found[1], found[2]), "127.0.0.1")
