@@ -3,6 +3,7 @@
 import io
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,17 +99,17 @@ def test_a_folder_that_was_known_and_became_a_link(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda data: b"", "cut off"),
+        (lambda data: data[:0], "cut off"),
         (lambda data: data[:300], "cut off"),
         (lambda data: data[:900], "cut off"),
-        (lambda data: data[:1536], "cut off"),
+        (lambda data: data[:1024], "cut off"),
         (lambda data: b"\x1f\x8b" + data[2:], "checksum"),
         (lambda data: data[:100] + b"zzzz" + data[104:], "checksum"),
         (lambda data: _sized(data, b"9999999\0"), "damaged number"),
         (lambda data: _sized(data, b"\x80" + b"\xff" * 11), "cut off"),
         (lambda data: _sized(data, b"\xff" * 12), "damaged number"),
         (lambda data: _sized(data, b"77777777777\0"), "cut off"),
-        (lambda data: b"PK\3\4" + bytes(2000), "checksum"),
+        (lambda data: b"PK\3\4" + bytes(len(data)), "checksum"),
     ],
 )
 def test_damaged_tars(tmp_path: Path, damage: Callable[[bytes], bytes], message: str) -> None:
@@ -171,14 +172,11 @@ def test_too_much_is_refused_before_it_is_written(tmp_path: Path) -> None:
     assert len(list(root.iterdir())) <= 10
 
 
-def test_paths_of_two_thousand_parts(tmp_path: Path) -> None:
+def test_trees_too_deep_to_be_removed_again(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    path = archive(tmp_path / "a.tar", [("d/" * 1900 + "x", FILE, "")])
-    try:
-        unpack([path], root)
-    except StoreError as error:
-        assert "name too long" in str(error)
+    with pytest.raises(UnsafeArchiveError, match="unsafe name"):
+        unpack([archive(tmp_path / "a.tar", [("d/" * 1900 + "x", FILE, "")])], root)
 
 
 @settings(
@@ -199,8 +197,6 @@ def test_bytes_changed_at_random(
         raw = bytearray(_summed(bytes(raw)))
     (folder / "a.tar").write_bytes(raw)
     (folder / "root").mkdir()
-    try:
+    with suppress(UnsafeArchiveError, StoreError):  # what matters is that nothing gets out
         unpack([folder / "a.tar"], folder / "root")
-    except (UnsafeArchiveError, StoreError):
-        pass  # refused is as good as harmless; what matters is below
     assert sorted(path.name for path in folder.iterdir()) == ["a.tar", "root"]

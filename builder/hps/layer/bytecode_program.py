@@ -2,9 +2,10 @@
 
 Imports nothing of hps and nothing beyond the standard library. How the result is the same on
 every run is in docs/adr/0003-bytecode.md; in short: `marshal` marks an object as shared when
-its reference count is above one, which depends on what the process did before. Here every
-object of a module is held once more while it is marshalled, so that all of them are marked, and
-strings of which there is one in a process are interned before the first file.
+its reference count is above one, and the compiler's output depends on which strings are interned
+already. So every object of a module is held once more while it is marshalled, strings of which
+there is one in a process are interned first, and a module for which it matters is compiled again
+while its first result is alive.
 
 Usage: bytecode_program.py wheels OUTPUT PURELIB PLATLIB WHEEL...
        bytecode_program.py trees OUTPUT FOLDER...
@@ -20,7 +21,7 @@ import sys
 import types
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -56,16 +57,41 @@ def hold(value: object, held: list[object]) -> None:
             hold(part, held)
 
 
-def sets(value: object) -> Iterator[frozenset[object]]:
-    """Every frozenset among the constants of a code object."""
-    if isinstance(value, frozenset):
-        yield value
-    elif isinstance(value, types.CodeType):
-        for item in value.co_consts:
-            yield from sets(item)
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from sets(item)
+def constants(value: object) -> Iterator[object]:
+    """A value with all that is in it, down to the last code object, tuple and set."""
+    yield value
+    inner: Iterable[object] = ()
+    if isinstance(value, types.CodeType):
+        inner = value.co_consts
+    elif isinstance(value, (tuple, frozenset)):
+        inner = value
+    for item in inner:
+        yield from constants(item)
+
+
+def depends_on_history(everything: list[object]) -> bool:
+    """Whether a compilation depends on which strings the process has interned before.
+
+    CPython interns names, and constants that look like names. Where a string of another look is
+    a name and a constant at once (a nested class's qualified name), one object serves as both
+    unless the string is interned already. A constant set is built anew, and so is no longer
+    shared or comes in another order, when one of its strings is.
+    """
+    texts = {v for v in everything if isinstance(v, str) and not looks_like_name(v)}
+    for value in everything:
+        if isinstance(value, frozenset):
+            return True
+        if isinstance(value, types.CodeType):
+            own = {value.co_filename, value.co_name, getattr(value, "co_qualname", "")}
+            names = value.co_names + value.co_varnames + value.co_freevars + value.co_cellvars
+            if not texts.isdisjoint(own.union(names)):
+                return True
+    return False
+
+
+def looks_like_name(text: str) -> bool:
+    """Whether CPython interns a constant string (all_name_chars in Objects/codeobject.c)."""
+    return text.isascii() and (not text or text.replace("_", "a").isalnum())
 
 
 def stable(value: frozenset[object]) -> bool:
@@ -84,11 +110,10 @@ def compiled(source: bytes, path: str) -> bytes:
     """
     code = compile(source, path, "exec", dont_inherit=True, optimize=0)
     first = code
-    if any(True for _ in sets(first)):
-        # A set with strings is built anew when one of them is interned already as another
-        # object, and shared or ordered differently for it. While `first` lives, all are.
+    if depends_on_history(list(constants(first))):
+        # While `first` lives all of its strings are interned, whatever was before.
         code = compile(source, path, "exec", dont_inherit=True, optimize=0)
-    if not all(stable(value) for value in sets(code)):
+    if not all(stable(value) for value in constants(code) if isinstance(value, frozenset)):
         raise ValueError("no stable form")
     held: list[object] = [first]
     hold(code, held)

@@ -12,6 +12,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
 _PATH_BYTES = 4096  # PATH_MAX of Linux
 _PART_BYTES = 255  # NAME_MAX of Linux
+_PARTS = 256  # far beyond real trees, and within what recursive removal can take
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ def safe(name: str) -> str:
 
     Raises:
         UnsafeArchiveError: the name is absolute, empty or the root itself, has a `..` part, a
-            drive, a control character, is not UTF-8, or is longer than Linux takes.
+            drive, a control character, is not UTF-8, is longer than Linux takes, or deeper than any
+            real tree.
     """
     fault = _fault(name)
     if fault:
@@ -84,6 +86,7 @@ def _fault(name: str) -> str | None:
         (name.startswith(("/", "\\")), "an absolute path"),
         (_DRIVE.match(name), "a drive"),
         (".." in name and ".." in re.split(r"[\\/]", name), "a way out (..)"),
+        (name.count("/") >= _PARTS, f"more than {_PARTS} parts"),
         (len(raw) > _PATH_BYTES, f"more than {_PATH_BYTES} bytes"),
         (
             len(raw) > _PART_BYTES and max(map(len, raw.split(b"/"))) > _PART_BYTES,

@@ -95,7 +95,7 @@ def wheel_entries(
     compiled = _compiled(source.owner, files, bytecode)
     replaced = {entry.path for entry in compiled}
     files = [file for file in files if file.path not in replaced]
-    paths = [file.path for file in files] + [file.path for file in made]
+    paths = [file.path for file in files] + [file.path for file in made] + [f"{info}/RECORD"]
     check_unique(source.where, [*paths, *replaced], case_collisions="refuse")
     rows = [Row(_relative(file.path, root), file.row.hash, file.row.size) for file in files]
     rows += [Row.of(_relative(file.path, root), file.data) for file in made]
