@@ -36,14 +36,12 @@ class Window(io.RawIOBase):
     """A part of a file as a file of its own; closing it closes the file.
 
     Args:
-        path: the file.
-        offset: where the part starts, in bytes.
-        size: how long it is, in bytes.
+        file: opened without a buffer, at the start of the part.
+        size: how long the part is, in bytes.
     """
 
-    def __init__(self, path: Path, offset: int, size: int) -> None:
-        self._file = path.open("rb", buffering=0)
-        self._file.seek(offset)
+    def __init__(self, file: io.FileIO, size: int) -> None:
+        self._file = file
         self._left = size
 
     def readable(self) -> bool:
@@ -63,8 +61,10 @@ class Window(io.RawIOBase):
 
 
 def window(path: Path, offset: int, size: int) -> BinaryIO:
-    """A buffered reader of a part of a file."""
-    return io.BufferedReader(Window(path, offset, size), 1 << 16)
+    """A buffered reader of `size` bytes of a file from `offset` on."""
+    file = path.open("rb", buffering=0)
+    file.seek(offset)
+    return io.BufferedReader(Window(file, size), 1 << 16)
 
 
 class _Xz(io.RawIOBase):

@@ -124,10 +124,7 @@ def _opened(path: Path) -> int:
 
 def _inner_link(root: Path, path: Path) -> str:
     target = os.fsencode(path.readlink()).decode("utf-8", "replace")
-    try:
-        inside = path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError):  # a circle; Python 3.13 raises the former
-        inside = False
+    inside = _resolved(path).is_relative_to(root.resolve())
     if target.startswith("/") or not inside or not target.isprintable():
         raise BuildError(
             f"the link {path} leads out of {root}",
@@ -136,6 +133,16 @@ def _inner_link(root: Path, path: Path) -> str:
             hint="copy what it leads to, or leave it out with `exclude`",
         )
     return target
+
+
+def _resolved(link: Path) -> Path:
+    """Where a link leads; the root of all for a circle, so that it is inside nothing."""
+    try:
+        return link.resolve(strict=True)
+    except FileNotFoundError:
+        return link.resolve()
+    except (OSError, RuntimeError):  # a circle: RuntimeError before Python 3.13
+        return Path("/")
 
 
 def _mode(path: Path) -> int:
