@@ -79,7 +79,7 @@ def choose_sdist(
     for file, facts in sorted(files.items()):
         version = _sdist_version(file, asked.name)
         if version is None or not asked.specifier.contains(
-            version, prereleases=prerelease or asked.specifier.prereleases
+            version, prereleases=prerelease or bool(asked.specifier.prereleases)
         ):
             continue
         if not _fits_python(facts.requires_python, python_version):
