@@ -1,6 +1,5 @@
 """Many packages as one layer: dpkg's rules, merged /usr, hard links, what is left out."""
 
-import zlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from hps.errors import ConflictError, IntegrityError
 from hps.layer.deb_layer import LocalDeb, deb_entries
 from hps.layer.entry import Entry
+from hps.layer.tar import write_layer
 from tests.layer.packages import Part, by_path, content, folder, hardlink, make_deb, symlink
 
 
@@ -197,13 +197,18 @@ def test_the_order_of_packages_changes_nothing(
         for number in range(5)
     ]
 
-    def shape(entries: dict[str, Entry]) -> list[tuple[str, str, int]]:
-        return [
-            (path, entry.owner, zlib.crc32(content(entry)) if entry.kind == "file" else 0)
-            for path, entry in entries.items()
-        ]
+    def diff_id(debs: list[LocalDeb]) -> str:
+        return str(write_layer(layer(tmp_path, *debs).values(), lambda _: None, epoch=0).diff_id)
 
-    assert shape(layer(tmp_path, *debs)) == shape(layer(tmp_path, *[debs[at] for at in order]))
+    assert diff_id(debs) == diff_id([debs[at] for at in order])
+
+
+def test_folders_of_the_database_that_dpkg_ships_are_one_entry(tmp_path: Path) -> None:
+    parts = [folder("./var/lib/dpkg/"), folder("./var/lib/dpkg/info/")]
+    assert layer(tmp_path, make_deb(tmp_path, "dpkg", parts))["var/lib/dpkg/info"].owner == "dpkg"
+    evil = make_deb(tmp_path, "evil", [Part("./var/lib/dpkg/status", b"nothing installed")])
+    with pytest.raises(ConflictError, match="evil brings /var/lib/dpkg/status"):
+        layer(tmp_path, evil)
 
 
 def test_paths_come_out_sorted_by_bytes(tmp_path: Path) -> None:

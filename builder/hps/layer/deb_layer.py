@@ -105,7 +105,8 @@ def deb_entries(
     _check_parents(chosen)
     entries = list(_entries(chosen))
     entries += merged_usr.link_entries(chosen, "base-files")
-    entries += dpkg_database.entries([_installed(package, lost) for package in packages], left_out)
+    database = dpkg_database.entries([_installed(package, lost) for package in packages], left_out)
+    entries += _beside(database, chosen)
     return sorted(entries, key=lambda entry: entry.path.encode())
 
 
@@ -283,6 +284,18 @@ def _entries(chosen: Mapping[str, _Path]) -> Iterator[Entry]:
             )
         else:
             yield Entry(path, "file", one.package, one.executable, content.size, open=content.open)
+
+
+def _beside(made: Sequence[Entry], chosen: Mapping[str, _Path]) -> Iterator[Entry]:
+    """What is made here; the package dpkg ships some of its folders, none ships its files."""
+    for entry in made:
+        other = chosen.get(entry.path)
+        if other is None:
+            yield entry
+        elif not other.kind == entry.kind == "directory":
+            raise ConflictError(
+                f"the package {other.package} brings /{entry.path}, which is dpkg's own"
+            )
 
 
 def _installed(package: _Package, lost: Mapping[str, set[str]]) -> Installed:
