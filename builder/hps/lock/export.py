@@ -59,7 +59,10 @@ def pylock(target: LockedTarget, locate: Locate) -> str:
         _pair("requires-python", f"=={version}.*"),
         _pair("created-by", "hps"),
     ]
-    for package in python_packages(target):
+    packages = python_packages(target)
+    if not packages:
+        lines.append(_pair("packages", []))  # the key is required
+    for package in packages:
         lines += ["", "[[packages]]"]
         lines += [_pair("name", package.name), _pair("version", package.version)]
         kind = "sdist" if isinstance(package, Sdist) else "wheels"
