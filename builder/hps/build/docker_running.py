@@ -67,7 +67,8 @@ def dockered(run: Run, layout: Path, name: str) -> Iterator[Dockered]:
     inside = run.settings.ports[:_PORTS]
     wanted = DockerRun(
         image=name,
-        command=tuple(run.arguments),
+        entrypoint=run.settings.entrypoint or None,
+        command=tuple(run.arguments) or run.settings.command,
         ports=dict(zip(inside, run.ports, strict=False)),
         mounts=tuple(Mount(one.outside, one.inside, one.writable) for one in run.mounts),
         environment=run.environment,

@@ -44,6 +44,9 @@ from hps.cli.options import project, work_options, workbench
     show_default=True,
     help="HTTP there, gRPC and metrics on the next two; 0 takes free ones.",
 )
+@click.option(
+    "--entrypoint", metavar="COMMAND", help="Run this in place of the image's entrypoint."
+)
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where it listens.")
 @click.option("-e", "--env", "environment", multiple=True, metavar="NAME=VALUE")
 @click.option(
@@ -64,6 +67,7 @@ def command(
     arguments: tuple[str, ...],
     *,
     engine: str,
+    entrypoint: str | None,
     models: Path | None,
     mounts: tuple[str, ...],
     port: int,
@@ -78,8 +82,12 @@ def command(
     \b
     hps run cpu --models sdk/examples/models
     hps run cpu --models models --port 0 --then 'python ask.py'
+    hps run cpu --entrypoint python3 -- -c 'import paddle; print(paddle.__version__)'
     """
     settings = project(context).target(target).image
+    if entrypoint is not None:
+        words = tuple(shlex.split(entrypoint))
+        settings = settings.model_copy(update={"entrypoint": words, "command": ()})
     bench = workbench(context)
     built = build(bench, target)
     shown = [Mount.parse(text) for text in mounts]

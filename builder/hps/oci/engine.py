@@ -43,6 +43,7 @@ class Run:
 
     Args:
         image: NAME:TARGET or an image ID.
+        entrypoint: replaces the entrypoint of the image; None keeps it.
         command: replaces the command of the image; empty keeps it.
         ports: port inside to port on 127.0.0.1; 0 takes a free one.
         mounts: files and folders, absolute; read-only unless `writable`.
@@ -54,6 +55,7 @@ class Run:
     """
 
     image: str
+    entrypoint: tuple[str, ...] | None = None
     command: tuple[str, ...] = ()
     ports: Mapping[int, int] = field(default_factory=dict)
     mounts: tuple[Mount, ...] = ()
@@ -77,6 +79,8 @@ def run_arguments(run: Run) -> dict[str, Any]:
         "security_opt": ["no-new-privileges"],
         "shm_size": run.shared_memory,
     }
+    if run.entrypoint is not None:
+        arguments["entrypoint"] = list(run.entrypoint)
     if run.user is not None:
         arguments["user"] = run.user
     if run.read_only:
