@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -230,6 +231,15 @@ def test_a_damaged_cache_is_never_used(
     index.write_bytes(good.replace(b"1234", b"4321") if damage is None else damage)
     assert resolve(cached, PackageSet(("app",))) == first
     assert index.read_bytes() == good
+
+
+def test_two_at_once_share_a_cache(archive: Archive, tmp_path: Path) -> None:
+    cached = described(archive, cache=tmp_path)
+    with ThreadPoolExecutor(3) as threads:
+        runs = [threads.submit(resolve, cached, PackageSet(("app",))) for _ in range(3)]
+        first, *others = [run.result() for run in runs]
+    assert all(other == first for other in others)
+    assert archive.server.count("/debian/dists/stable/main/binary-amd64/Packages.xz") == 1
 
 
 def test_the_machine_is_left_alone(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
