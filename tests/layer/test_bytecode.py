@@ -41,19 +41,15 @@ TRICKY = {
 
 @cache
 def interpreter(version: str) -> str | None:
-    for name in (f"python{version}",):
-        path = shutil.which(name)
-        if path:
-            run = subprocess.run(
-                [path, "-c", "import sys; print(sys.executable)"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if run.returncode == 0:
-                return run.stdout.strip()
-    found = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))
-    return str(found[-1]) if found else None
+    """A Python of that version: in PATH, or one that pyenv built."""
+    candidates = [shutil.which(f"python{version}")]
+    candidates += map(str, sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3")))
+    for path in filter(None, candidates):
+        command = [path, "-c", "import sys; print(sys.executable)"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode == 0:
+            return result.stdout.strip()
+    return None
 
 
 @pytest.fixture(params=VERSIONS)

@@ -3,8 +3,8 @@
 The bytes are those of POSIX.1-2001, pax, "ustar Interchange Format": entries sorted by the bytes
 of their path, owner 0:0 without names, every mtime the epoch, one header for each parent folder,
 extended headers only for what ustar cannot hold, and two zero blocks at the end (no padding to
-10 KiB; no reader needs it). Python's tarfile would do, but takes four times as long for small
-files and its bytes are an implementation detail of the interpreter that runs hps.
+10 KiB; no reader needs it). Python's tarfile would do, but takes several times as long for small
+files, and its bytes are an implementation detail of the interpreter that runs hps.
 """
 
 import hashlib
