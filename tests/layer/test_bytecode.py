@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hps.derivation.bubblewrap import Bubblewrap
 from hps.derivation.sandbox import Command
 from hps.errors import StoreCorruptError, UnsafeArchiveError
 from hps.layer import bytecode_program
@@ -202,6 +203,20 @@ def test_the_commands_say_all_that_the_program_needs(tmp_path: Path) -> None:
     (tmp_path / "tree/t.py").write_bytes(b"")
     realise(compile_trees(Path("/"), sys.executable, [str(tmp_path / "tree")[1:]], tmp_path))
     assert len(Bytecode(container(tmp_path)).names()) == 1
+
+
+def test_in_the_sandbox_as_without_it(tmp_path: Path) -> None:
+    system = Path("/usr/bin/python3")
+    if shutil.which("bwrap") is None or not system.exists():
+        pytest.skip("needs bubblewrap and the system's Python")
+    wheel = made(tmp_path, TRICKY)
+    sandbox = Bubblewrap()
+    try:
+        sandbox.run(compile_wheels(Path("/"), str(system), [wheel], SCHEME, tmp_path))
+    finally:
+        sandbox.close()
+    run(str(system), "wheels", tmp_path / "plain", LIBRARY, LIBRARY, wheel, before=HISTORY)
+    assert container(tmp_path).read_bytes() == (tmp_path / "plain").read_bytes()
 
 
 @pytest.mark.parametrize("cut", [0, 5, 20, -1, -9])
