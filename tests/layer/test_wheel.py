@@ -359,3 +359,14 @@ class _Unseekable:
 
     def flush(self) -> None:
         self._raw.flush()
+
+
+def test_a_wrong_record_is_made_anew_only_when_asked(tmp_path: Path) -> None:
+    members = contents({"demo.py": b"x"}) | {"demo.py": b"repaired", "extra.py": b""}
+    with pytest.raises(IntegrityError, match="RECORD"):
+        entries_of(tmp_path, members)
+    entries = entries_of(tmp_path, members, remake_record=True)
+    record = content(entries[f"{LIBRARY}/demo-1.0.dist-info/RECORD"]).decode()
+    assert row("demo.py", b"repaired") in record
+    assert row("extra.py", b"") in record
+    assert write_layer(entries.values(), lambda _: None, epoch=0).entries > len(entries)
