@@ -1,0 +1,132 @@
+"""Reference pages that are made from the code: the command line and the errors.
+
+`HPS_WRITE_DOCS=1 python -m pytest tests/docs` writes them anew.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+
+import click
+
+from hps.cli.main import hps
+from hps.errors import HpsError
+
+# click's mark for a paragraph that stays as it is, and the same behind a raw string's backslash.
+_VERBATIM = re.compile(r"^(\x08|\\b)\n")
+
+_CLI = """\
+# The command line
+
+Made from `hps --help` by the tests (`HPS_WRITE_DOCS=1 python -m pytest tests/docs`).
+
+stdout is data, stderr is talk. `--json` gives the data, and errors too, as JSON on stdout.
+Bars are drawn when stderr is a terminal; elsewhere there is one plain line for each thing done.
+Ctrl-C is safe at any time: the store is whole, and the next run carries on.
+What the exit codes mean is in [errors.md](errors.md).
+
+`--sandbox`, `--index`, `--jobs`, `--offline` and `--store` mean the same for every verb that has them.
+"""
+
+_ERRORS = """\
+# Errors and exit codes
+
+Made from `hps.errors` by the tests (`HPS_WRITE_DOCS=1 python -m pytest tests/docs`).
+
+An error says what went wrong and where, what was expected, what was there instead, and what to do next:
+
+```text
+error[lock-stale]: hps.lock is stale: it was made from another hps.toml (target cpu)
+  requirements: changed since the lock was made
+hint: hps lock
+```
+
+The word in brackets is stable: search for it, or match on it. With `--json` the same facts stand on
+stdout as an object with the keys `error`, `exit_code`, `message`, `expected`, `got`, `hint` and
+`details`.
+
+## Exit codes
+
+| code | cause |
+|---|---|
+| 0 | it worked |
+| 1 | a bug in hps: what you see is a traceback |
+| 2 | the command line or `hps.toml` |
+| 3 | `hps.lock`: stale, damaged, or cannot be made |
+| 4 | fetching |
+| 5 | integrity: bytes are not what they should be |
+| 6 | building, the store, the sandbox |
+| 7 | not reproducible: the same inputs gave other bytes |
+| 8 | handing an image over, or starting it |
+| 130 | interrupted (Ctrl-C) |
+| 141 | the reader of stdout has gone |
+
+`hps run` ends with the code of the image, and with `--then` with the code of the command. The
+codes of the default image are those of [its launcher](launcher.md).
+Words on the command line that hps cannot read (an unknown option, a missing argument) are told by
+`Usage:` and one line, without a reference, and end with 2.
+
+## References
+
+| reference | code | class | meaning |
+|---|---|---|---|
+"""
+
+
+def cli_page() -> str:
+    """docs/reference/cli.md."""
+    context = click.Context(hps, info_name="hps")
+    return _CLI + "".join(_sections(hps, context))
+
+
+def errors_page() -> str:
+    """docs/reference/errors.md."""
+    rows = sorted(_errors(HpsError), key=lambda one: one.exit_code)
+    lines = [
+        f"| `{one.reference}` | {one.exit_code} | `{one.__name__}` | {_meaning(one)} |\n"
+        for one in rows
+    ]
+    return _ERRORS + "".join(lines)
+
+
+def _errors(kind: type[HpsError]) -> Iterator[type[HpsError]]:
+    if kind.__module__ == HpsError.__module__:
+        yield kind
+    for one in kind.__subclasses__():
+        yield from _errors(one)
+
+
+def _meaning(kind: type[HpsError]) -> str:
+    return inspect.cleandoc(kind.__doc__ or "").split("\n\n", maxsplit=1)[0].replace("\n", " ")
+
+
+def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
+    usage = " ".join(command.collect_usage_pieces(context))
+    yield f"\n## {context.command_path}\n\n```text\n{context.command_path} {usage}\n```\n"
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        yield f"\n{_paragraph(paragraph)}\n"
+    # Arguments have no help of their own in all versions of click: the text names them.
+    options = [
+        one.get_help_record(context)
+        for one in command.get_params(context)
+        if isinstance(one, click.Option)
+    ]
+    rows = [record for record in options if record and "--help" not in record[0]]
+    if rows:
+        yield "\n| option | meaning |\n|---|---|\n"
+        yield from (f"| `{_cell(name)}` | {_cell(text)} |\n" for name, text in rows)
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from _sections(below, click.Context(below, info_name=name, parent=context))
+
+
+def _paragraph(text: str) -> str:
+    if _VERBATIM.match(text):
+        return f"```sh\n{_VERBATIM.sub('', text)}\n```"
+    return text
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

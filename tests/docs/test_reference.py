@@ -1,0 +1,92 @@
+"""The pages of docs/reference that are made from the code are what the code says."""
+
+import os
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+from hps import errors
+from hps.lock.records import (
+    Artifact,
+    Deb,
+    Layer,
+    Lock,
+    LockedArchive,
+    LockedFile,
+    LockedTarget,
+    Record,
+    Resolver,
+    Sdist,
+    Wheel,
+)
+from tests.docs.pages import cli_page, errors_page
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs" / "reference"
+
+
+@pytest.mark.parametrize(
+    ("name", "make"), [("cli.md", cli_page), ("errors.md", errors_page)], ids=["cli", "errors"]
+)
+def test_made_pages_are_current(name: str, make: Callable[[], str]) -> None:
+    page = REFERENCE / name
+    if os.environ.get("HPS_WRITE_DOCS"):
+        page.write_text(make(), encoding="utf-8")
+    assert page.read_text(encoding="utf-8") == make(), "HPS_WRITE_DOCS=1 pytest tests/docs"
+
+
+def test_every_verb_and_every_error_is_on_its_page() -> None:
+    for verb in "init lock build run load why diff graph export store".split():
+        assert f"\n## hps {verb}\n" in cli_page()
+    kinds = [one for one in vars(errors).values() if isinstance(one, type)]
+    references = {one.reference for one in kinds if issubclass(one, errors.HpsError)}
+    assert len(references) > 15
+    assert all(f"| `{reference}` | " in errors_page() for reference in references)
+
+
+@pytest.mark.parametrize(
+    ("heading", "record"),
+    [
+        ("The file", Lock),
+        ("`[resolver]`", Resolver),
+        ("`[[targets]]`", LockedTarget),
+        ("Every artifact", Artifact),
+        ("`wheels`", Wheel),
+        ("`sdists`", Sdist),
+        ("`debs` and `build-debs`", Deb),
+        ("`archives`", LockedArchive),
+        ("`files`", LockedFile),
+        ("`layers`", Layer),
+    ],
+)
+def test_the_page_of_the_lock_names_every_field(heading: str, record: type[Record]) -> None:
+    section = _section((REFERENCE / "hps-lock.md").read_text(encoding="utf-8"), heading)
+    named = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
+    inherited = Artifact.model_fields if record is not Artifact else {}
+    own = [
+        name.replace("_", "-")
+        for name in record.model_fields
+        if not (issubclass(record, Artifact) and name in inherited)
+    ]
+    assert sorted(named) == sorted(own)
+
+
+def test_the_page_of_dependencies_lists_exactly_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (REFERENCE / "dependencies.md").read_text(encoding="utf-8")
+    groups = {"hps": project["dependencies"], **project["optional-dependencies"]}
+    for group, wanted in groups.items():
+        section = _section(text, f"`{group}`" if group == "hps" else f"`hps[{group}]`")
+        rows = [line for line in section.splitlines() if line.startswith("| `")]
+        named = {line.split("`")[1] for line in rows}
+        assert named == {Requirement(one).name for one in wanted} - {"hps"}, group
+        assert all(cell.strip() for row in rows for cell in row.strip("|").split("|"))
+
+
+def _section(text: str, heading: str) -> str:
+    _, mark, rest = text.partition(f"\n## {heading}\n")
+    assert mark, f"no section {heading}"
+    return rest.split("\n## ")[0]
