@@ -124,7 +124,7 @@ def _sections(command: click.Command, context: click.Context) -> Iterator[str]:
 
 def _paragraph(text: str) -> str:
     if _VERBATIM.match(text):
-        return f"```sh\n{_VERBATIM.sub('', text)}\n```"
+        return f"```text\n{_VERBATIM.sub('', text)}\n```"
     return text
 
 
