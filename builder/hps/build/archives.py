@@ -1,10 +1,10 @@
 """Locking archives and plain files: which bytes, by digest and size."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
 from hps.build.workbench import Workbench
@@ -18,13 +18,21 @@ from hps.store.request import FileOrigin, NewRequest, PythonOrigin
 
 
 def lock_archives(
-    bench: Workbench, target: LockedTarget, config: Target, old: LockedTarget | None
+    bench: Workbench,
+    target: LockedTarget,
+    config: Target,
+    old: LockedTarget | None,
+    upgraded: Callable[[str], bool],
 ) -> tuple[LockedArchive, ...]:
     """Every archive of a target: wheels from their index, files from where they are.
 
-    What `old` locked for a wheel is kept while it fits the requirement.
+    What `old` locked for a wheel is kept while it fits, unless its project is upgraded.
     """
-    known = {archive.name: archive for archive in old.archives} if old else {}
+    known = {
+        archive.name: archive
+        for archive in (old.archives if old else ())
+        if archive.project and not upgraded(archive.project)
+    }
     return tuple(
         (_kept(archive, known.get(archive.name)) or _wheel(bench, target, archive))
         if archive.wheel
@@ -106,12 +114,14 @@ def choose_file(
     versions: dict[Version, list[str]] = {}
     for name, file in files.items():
         late = as_of is not None and (file.upload_time is None or file.upload_time > as_of)
-        if name.endswith(".whl") and file.yanked is None and not late:
-            versions.setdefault(parse_wheel_filename(name)[1], []).append(name)
+        version = _wheel_version(name)
+        if version is not None and file.yanked is None and not late:
+            versions.setdefault(version, []).append(name)
     major, minor = (int(part) for part in target.glibc.split("."))
     ranked = ranks(target.python_version, target.platform, (major, minor))
     for version in sorted(versions, reverse=True):
-        if requirement.specifier.contains(version, prereleases=None):
+        prereleases = bool(requirement.specifier.prereleases)
+        if requirement.specifier.contains(version, prereleases=prereleases):
             chosen = choose_wheel(versions[version], ranked)
             if chosen:
                 return chosen
@@ -121,6 +131,13 @@ def choose_file(
         f"{target.platform}",
         got=f"versions {_list(sorted(versions))}",
     )
+
+
+def _wheel_version(name: str) -> Version | None:
+    try:
+        return parse_wheel_filename(name)[1]
+    except InvalidWheelFilename:
+        return None  # an sdist, or a wheel from before the rules: pip ignores it too
 
 
 def _list(versions: Sequence[Version]) -> str:

@@ -1,12 +1,15 @@
 """From a lock to an image: realise the planned layers, prove them, lay the image out."""
 
 import base64
+import contextlib
 import fnmatch
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hps.build.graph import Graph, PlannedLayer
+from hps.build.healing import healing
 from hps.build.trees import trees_step
 from hps.build.workbench import Workbench, artifacts
 from hps.derivation.record import Step
@@ -14,7 +17,7 @@ from hps.derivation.scheduler import Outputs
 from hps.digest import Blob, Digest
 from hps.errors import LockError, NotReproducibleError
 from hps.layer.index import IndexLine, first_difference, read_index
-from hps.lock.records import Layer, LockedTarget
+from hps.lock.records import Layer, Lock, LockedTarget, Sdist
 from hps.lock.stale import fresh_target
 from hps.oci.image import Image, assemble, image_reference, index
 
@@ -40,13 +43,24 @@ class Built:
     changed: bool  # whether the layout had to be written
 
 
-def build(bench: Workbench, name: str, *, again: bool = False, output: Path | None = None) -> Built:
+def build(
+    bench: Workbench,
+    name: str,
+    *,
+    again: bool = False,
+    verify: bool = False,
+    output: Path | None = None,
+) -> Built:
     """Build one target from hps.lock; nothing is resolved.
+
+    A blob of the store that turns out to be damaged is fetched or made again. One that is not
+    read is not seen: a build that has nothing to do reads no layer.
 
     Args:
         bench: the tools.
         name: of the target.
         again: make every layer anew from its artifacts and compare.
+        verify: hash every layer, also those that are laid out already.
         output: where the layout goes instead of `.hps/images/NAME`.
 
     Raises:
@@ -54,33 +68,47 @@ def build(bench: Workbench, name: str, *, again: bool = False, output: Path | No
         FetchError, IntegrityError: an artifact is missing or not what the lock says.
         NotReproducibleError: a layer came out as something else than the lock says.
     """
+    work = partial(_build, bench, name, again=again, verify=verify, output=output)
+    with bench.store.session():
+        return healing(bench, work)
+
+
+def _build(
+    bench: Workbench, name: str, healed: bool, *, again: bool, verify: bool, output: Path | None
+) -> Built:
     lock = bench.project.require_lock()
     locked = fresh_target(lock, name, bench.project.inputs(name))
     config = bench.project.target(name)
+    _check_facts(bench, lock, locked)
     graph = Graph(locked, config, lock.source_date_epoch)
     check_plan(locked, graph.layers)
     trees = trees_step(bench.project.root, config.trees, lock.source_date_epoch)
-    with bench.store.session():
-        steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
-        done = realise(bench, locked, steps, again=again)
-        layers = list(_proved(bench, locked, graph.layers, done))
-        if trees:
-            layers.append(_layer("trees", done[trees], locked=False))
-        image = assemble(
-            image_reference(bench.project.config.project.name, name),
-            config.image,
-            [layer.blob for layer in layers],
-            platform=config.platform,
-            epoch=lock.source_date_epoch,
-        )
-        layout = output or bench.project.layout_path(name)
-        changed = not _is_there(layout, image)
-        if changed:
-            from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
+    steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
+    done = realise(bench, locked, steps, again=again)
+    for sdist in locked.sdists:
+        if graph.sdists[sdist.name] in done:
+            check_wheel(sdist, done[graph.sdists[sdist.name]])
+    layers = list(_proved(bench, locked, graph.layers, done))
+    if trees:
+        layers.append(_layer("trees", done[trees], locked=False))
+    image = assemble(
+        image_reference(bench.project.config.project.name, name),
+        config.image,
+        [layer.blob for layer in layers],
+        platform=config.platform,
+        epoch=lock.source_date_epoch,
+    )
+    for layer in layers if verify else ():
+        bench.store.path(layer.blob.digest)
+    layout = output or bench.project.layout_path(name)
+    # What was damaged in the store is so in the layout too: they are one file.
+    changed = healed or not _is_there(layout, image)
+    if changed:
+        from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
 
-            write_layout(layout, [image], bench.store.path_unread)
-        if changed or not bench.store.roots.path(bench.project.root, name).is_file():
-            _keep(bench, locked, steps)
+        write_layout(layout, [image], _hashed(bench, layout))
+    if changed or not bench.store.roots.path(bench.project.root, name).is_file():
+        _keep(bench, locked, steps)
     return Built(name, image, tuple(layers), layout, changed)
 
 
@@ -91,6 +119,36 @@ def realise(
     scheduler = bench.scheduler(again=again)
     bench.fetch_for(locked, scheduler.survey(steps).artifacts)
     return scheduler.realise(steps)
+
+
+def _check_facts(bench: Workbench, lock: Lock, locked: LockedTarget) -> None:
+    """What a lock repeats of hps.toml must be what the lock's own inputs say (LockError)."""
+    config = bench.project.target(locked.name)
+    said = (lock.source_date_epoch, locked.platform, locked.python_version)
+    meant = (
+        bench.project.config.lock.source_date_epoch,
+        config.platform,
+        config.python_version,
+    )
+    if said != meant:
+        raise LockError(
+            f"hps.lock contradicts itself about the target {locked.name}",
+            expected=meant,
+            got=said,
+            hint="it was tampered with: take it back from your history, or hps lock",
+        )
+
+
+def check_wheel(sdist: Sdist, outputs: Outputs) -> None:
+    """Compare the wheel that an sdist became with the lock; raises NotReproducibleError."""
+    if outputs["wheel"].digest.hex != sdist.wheel_sha256:
+        raise NotReproducibleError(
+            f"{sdist.file} became another wheel than hps.lock says",
+            expected=f"sha256:{sdist.wheel_sha256}",
+            got=outputs["wheel"].digest,
+            hint="its build may depend on the time or the machine: look at its build code, or "
+            "choose another version",
+        )
 
 
 def check_plan(locked: LockedTarget, layers: Sequence[PlannedLayer]) -> None:
@@ -149,6 +207,22 @@ def index_lines(bench: Workbench, digest: Digest) -> list[IndexLine]:
     """The index of a layer, from the store."""
     with bench.store.open(digest) as file:
         return list(read_index(file))
+
+
+def _hashed(bench: Workbench, layout: Path) -> Callable[[Digest], Path]:
+    """Where a layer is; hashed, unless the layout that is replaced links to this very file.
+
+    It was hashed when it was linked, and an edit of one file must not read all other layers.
+    """
+
+    def path(digest: Digest) -> Path:
+        found = bench.store.path_unread(digest)
+        with contextlib.suppress(OSError):
+            if found.samefile(layout / "blobs" / "sha256" / digest.hex):
+                return found
+        return bench.store.path(digest)
+
+    return path
 
 
 def _is_there(layout: Path, image: Image) -> bool:

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from hps.build.archives import lock_archives, lock_files
 from hps.build.conflicts import check_conflicts
 from hps.build.graph import Graph, PlannedLayer
+from hps.build.healing import healing
 from hps.build.image import index_lines, realise
 from hps.build.sdists import SdistLocker, find_links
 from hps.build.workbench import Workbench
@@ -58,6 +59,11 @@ class Upgrade:
         """In the words of the resolvers."""
         return "all" if self.everything else (self.packages or "none")
 
+    def names(self, project: str) -> bool:
+        """Whether a Python project is chosen anew, however its name is spelled."""
+        asked = {canonicalize_name(name) for name in self.packages}
+        return self.everything or canonicalize_name(project) in asked
+
 
 def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade: Upgrade) -> Lock:
     """Lock these targets anew and keep the others as they are.
@@ -72,8 +78,8 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
     with bench.store.session():
         for name in names:
             before = old.target(name) if old else None
-            target, resolver = _lock_target(bench, name, before, upgrade)
-            locked[name] = target
+            work = partial(_lock_target, bench, name, before, upgrade)
+            locked[name], resolver = healing(bench, work)
     kept = {target.name: target for target in old.targets} if old else {}
     targets = [(kept | locked).get(name) for name in bench.project.config.targets]
     if resolver is None:
@@ -86,7 +92,7 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
 
 
 def _lock_target(
-    bench: Workbench, name: str, old: LockedTarget | None, upgrade: Upgrade
+    bench: Workbench, name: str, old: LockedTarget | None, upgrade: Upgrade, _healed: bool
 ) -> tuple[LockedTarget, Resolver]:
     config = bench.project.target(name)
     bench.progress.note(f"{name}: resolving Debian packages")
@@ -100,10 +106,9 @@ def _lock_target(
         build_debs=build_debs,
         inputs=bench.project.inputs(name),
     )
-    kept = None if upgrade.everything else old
     locker = SdistLocker(bench, target, config, partial(_build_wheels, bench, target, config))
     sdists = [
-        locker.lock(text, None if _upgraded(text, upgrade) else kept)
+        locker.lock(text, None if upgrade.names(ParsedRequirement(text).name) else old)
         for text in sorted(config.python.sdists)
     ]
     bench.progress.note(f"{name}: resolving Python packages")
@@ -112,15 +117,11 @@ def _lock_target(
         update={
             "wheels": _wheels(bench, config, chosen, {one.wheel for one in sdists}),
             "sdists": _used(sdists, chosen),
-            "archives": lock_archives(bench, target, config, kept),
+            "archives": lock_archives(bench, target, config, old, upgrade.names),
             "files": lock_files(bench, config),
         }
     )
     return _with_layers(bench, target, config, old), resolver
-
-
-def _upgraded(requirement: str, upgrade: Upgrade) -> bool:
-    return canonicalize_name(ParsedRequirement(requirement).name) in upgrade.packages
 
 
 def _build_wheels(

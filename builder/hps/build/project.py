@@ -81,6 +81,8 @@ class Project:
             return text.read(self.lock_path.read_bytes())
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise LockError(f"{self.lock_path} cannot be read: {error.strerror}") from error
 
     def require_lock(self) -> Lock:
         """hps.lock; raises LockError when there is none."""

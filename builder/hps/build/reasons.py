@@ -1,6 +1,6 @@
 """Why an artifact is in an image: the chain from its lock entry to what hps.toml says. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hps.config.schema import Target
 from hps.lock.records import Deb, LockedTarget, Package
@@ -8,28 +8,52 @@ from hps.lock.records import Deb, LockedTarget, Package
 _DEPTH = 12
 
 
-def reasons(locked: LockedTarget | None, config: Target, owner: str) -> tuple[str, ...]:
-    """Lines for people: the lock entry of an owner, then who asked for it, up to hps.toml."""
+def reasons(
+    locked: LockedTarget | None, config: Target, owner: str, layer: str = ""
+) -> tuple[str, ...]:
+    """Lines for people: the lock entry of an owner, then who asked for it, up to hps.toml.
+
+    Args:
+        locked: what hps.lock says of the target.
+        config: what hps.toml says of it.
+        owner: an artifact's name, or `hps`.
+        layer: where the path is; tells a Debian package from a Python one of the same name.
+    """
     if locked is None:
         return ()
-    groups: tuple[tuple[tuple[Deb | Package, ...], str], ...] = (
-        (locked.debs, "Debian package"),
-        ((*locked.wheels, *locked.sdists), "Python package"),
+    kinds = {one.name: one.kind for one in locked.layers}
+    known = list(_entries(locked, config, owner))
+    fitting = [lines for kind, lines in known if kind == kinds.get(layer)]
+    others = [lines for _, lines in known]
+    return next(iter((*fitting, *others)), _made(owner))
+
+
+def _made(owner: str) -> tuple[str, ...]:
+    return ("made by hps",) if owner == "hps" else (f"made by hps for {owner}",)
+
+
+def _entries(
+    locked: LockedTarget, config: Target, owner: str
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Everything of that name, with the kind of layer that it is laid down in."""
+    groups: tuple[tuple[str, str, tuple[Deb | Package, ...]], ...] = (
+        ("debian", "Debian package", locked.debs),
+        ("wheels", "Python package", (*locked.wheels, *locked.sdists)),
     )
-    for group, word in groups:
-        found = next((one for one in group if one.name == owner), None)
-        if found is not None:
-            return (_entry(word, found), *_chain(group, found))
+    for kind, word, group in groups:
+        for one in group:
+            if one.name == owner:
+                yield kind, (_entry(word, one), *_chain(group, one))
+    asked = "asked for by hps.toml"
     for archive in locked.archives:
         if archive.name == owner:
-            return (f"archive {archive.file}, sha256:{archive.sha256}", "asked for by hps.toml")
+            yield "archive", (f"archive {archive.file}, sha256:{archive.sha256}", asked)
     for file in locked.files:
         if file.file == owner:
-            return (f"file {file.file}, sha256:{file.sha256}", "asked for by hps.toml")
+            yield "files", (f"file {file.file}, sha256:{file.sha256}", asked)
     for tree in config.trees:
         if tree.from_ == owner:
-            return (f"tree {tree.from_} of this project", "asked for by hps.toml")
-    return (f"made by hps for {owner}",)
+            yield "trees", (f"tree {tree.from_} of this project", asked)
 
 
 def _entry(word: str, one: Deb | Package) -> str:

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from hps.build.image import Built
+from hps.build.healing import healing
+from hps.build.image import Built, build
 from hps.build.workbench import Workbench
 from hps.layer.unpack import unpack
 
@@ -18,8 +19,14 @@ def root_file_system(bench: Workbench, built: Built) -> Path:
     if found is not None:
         return found
     bench.progress.note(f"unpacking {built.target}")
-    with bench.store.session(), bench.store.new_tree(digest) as folder:
-        unpack([bench.store.path(layer.blob.digest) for layer in built.layers], folder)
+
+    def work(healed: bool) -> None:
+        if healed:
+            build(bench, built.target, verify=True)
+        with bench.store.session(), bench.store.new_tree(digest) as folder:
+            unpack([bench.store.path(layer.blob.digest) for layer in built.layers], folder)
+
+    healing(bench, work)
     made = bench.store.tree(digest)
     if made is None:  # pragma: no cover - new_tree has just put it there
         raise AssertionError(f"no tree of {digest}")

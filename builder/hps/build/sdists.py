@@ -14,7 +14,7 @@ from packaging.requirements import Requirement as ParsedRequirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from hps.build.graph import Graph
-from hps.build.image import realise
+from hps.build.image import check_wheel, realise
 from hps.build.workbench import Workbench
 from hps.build.writing import scratch
 from hps.config.schema import Target
@@ -60,9 +60,16 @@ class SdistLocker:
             if kept.name == canonicalize_name(asked.name) and asked.specifier.contains(
                 kept.version, prereleases=True
             ):
-                return kept
+                return self._made(kept)
         artifact = self._choose(requirement)
         return self._build(canonicalize_name(asked.name), artifact)
+
+    def _made(self, kept: Sdist) -> Sdist:
+        """The same, after making its wheel when the store does not have it."""
+        if not self.bench.store.has(Digest(kept.wheel_sha256)):
+            self.bench.fetch(self.target.name, (kept, *kept.build))
+            check_wheel(kept, self._outputs(kept.name, kept, kept.build, "build_wheel"))
+        return kept
 
     def _choose(self, requirement: str) -> Artifact:
         alias = self.config.python.index

@@ -53,7 +53,7 @@ class Workbench:
     project: Project
     store: Store
     indexes: Mapping[str, str]
-    sandbox: Sandbox
+    make_sandbox: Callable[[], Sandbox]
     progress: Progress
     jobs: int
     offline: bool
@@ -68,12 +68,12 @@ class Workbench:
         offline: bool,
         jobs: int,
         indexes: Mapping[str, str],
-        sandbox: Sandbox,
+        make_sandbox: Callable[[], Sandbox],
         progress: Progress,
     ) -> "Workbench":
         """Tools for a project; nothing is written or asked for before it is needed."""
         opened = Store(store or default_root(environment))
-        return cls(project, opened, indexes, sandbox, progress, jobs, offline)
+        return cls(project, opened, indexes, make_sandbox, progress, jobs, offline)
 
     @cached_property
     def origins(self) -> "Origins":
@@ -99,7 +99,7 @@ class Workbench:
 
     def scheduler(self, *, again: bool = False) -> Scheduler:
         """A scheduler over the store that knows every kind of step of this project."""
-        workshop = Workshop(self.store, self.sandbox, threading.Event())
+        workshop = Workshop(self.store, self.make_sandbox(), threading.Event())
         return Scheduler(
             workshop,
             self.store.traces,

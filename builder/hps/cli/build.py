@@ -52,11 +52,13 @@ def command(
     bench = workbench(context)
     archive = output if output is not None and output.suffix == ".tar" else None
     layout = None if archive else output
-    results = [build(bench, name, again=check, output=layout) for name in names]
+    results = [
+        build(bench, name, again=check, verify=archive is not None, output=layout) for name in names
+    ]
     if archive:
         from hps.oci.archive import write_archive
 
-        write_archive(archive, [results[0].image], bench.store.path_unread, epoch=0)
+        write_archive(archive, [results[0].image], bench.store.path, epoch=0)
     if wants_json(context):
         report([as_json(one) for one in results])
         return

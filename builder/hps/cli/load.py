@@ -18,7 +18,7 @@ def command(context: click.Context, /, target: str, *, tag: str | None, **_: obj
     """Build TARGET if needed, load it into Docker, and check that Docker has the same image ID."""
     bench = workbench(context)
     bench.project.target(target)
-    built = build(bench, target)
+    built = build(bench, target, verify=True)
     name = image_reference(bench.project.config.project.name, target)
     image = load_layout(built.layout, name, tag=tag)
     if wants_json(context):

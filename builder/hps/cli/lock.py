@@ -81,7 +81,10 @@ def _old(opened: Project, *, everything: bool) -> Lock | None:
     except LockError as error:
         if everything:
             return None  # nothing of it is kept anyway
-        error.hint = "`hps lock --upgrade` makes a new one without looking at this one"
+        error.hint = (
+            "take a whole one back from your history, or `hps lock --upgrade` makes a new one "
+            "without looking at this one"
+        )
         raise
 
 

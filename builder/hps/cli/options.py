@@ -87,7 +87,7 @@ def workbench(context: click.Context) -> Workbench:
         offline=bool(given.get("offline")),
         jobs=given.get("jobs") or len(os.sched_getaffinity(0)),
         indexes=_indexes(given.get("indexes", ())),
-        sandbox=_sandbox(given.get("sandbox", "bubblewrap")),
+        make_sandbox=_sandbox(given.get("sandbox", "bubblewrap")),
         progress=make_progress(),
     )
 
@@ -103,11 +103,11 @@ def _indexes(words: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _sandbox(name: str) -> Sandbox:
+def _sandbox(name: str) -> Callable[[], Sandbox]:
     if name == "docker":
         from hps.oci.docker import DockerSandbox
 
-        return DockerSandbox()
+        return DockerSandbox
     from hps.derivation.bubblewrap import Bubblewrap
 
-    return Bubblewrap()
+    return Bubblewrap

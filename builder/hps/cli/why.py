@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import click
 
+from hps.build.healing import healing
 from hps.build.image import Origin, build, find
 from hps.build.reasons import reasons
 from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
@@ -30,16 +31,20 @@ def command(context: click.Context, /, path: str, *, target: str | None, **_: ob
     name = target or next(iter(opened.config.targets))
     opened.target(name)
     bench = workbench(context)
-    found = find(bench, build(bench, name), path)
+    found = healing(bench, lambda _: find(bench, build(bench, name), path))
     if not found:
         raise UsageError(f"the image {name} has no path {path}", hint="try a pattern: '*/NAME'")
     locked = opened.require_lock().target(name)
-    lines = {one.owner: reasons(locked, opened.config.targets[name], one.owner) for one in found}
+    config = opened.config.targets[name]
+    lines = {
+        (owner, layer): reasons(locked, config, owner, layer)
+        for owner, layer in {(one.owner, one.layer) for one in found}
+    }
     if wants_json(context):
-        report([asdict(one) | {"because": list(lines[one.owner])} for one in found])
+        report([asdict(one) | {"because": list(lines[one.owner, one.layer])} for one in found])
         return
     for one in found:
-        _show(one, lines[one.owner])
+        _show(one, lines[one.owner, one.layer])
 
 
 def _show(one: Origin, because: tuple[str, ...]) -> None:

@@ -1,0 +1,70 @@
+"""Two owners of one path."""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hps.build.conflicts import conflicts
+from hps.layer.index import IndexLine
+
+
+def line(path: str, owner: str, content: str = "00", **more: Any) -> IndexLine:
+    return replace(IndexLine(path, "file", 0o644, 1, content, owner), **more)
+
+
+def folder(path: str, mode: int = 0o755) -> IndexLine:
+    return IndexLine(path, "directory", mode, 0, "", "hps")
+
+
+def test_both_owners_and_layers_are_named() -> None:
+    layers = [("one", [line("a/f", "app")]), ("two", [line("a/f", "base", "11")])]
+    assert conflicts(layers) == ["/a/f: app (layer one) and base (layer two)"]
+
+
+def test_the_same_file_twice_is_no_conflict() -> None:
+    assert conflicts([("one", [line("f", "app")]), ("two", [line("f", "base")])]) == []
+
+
+def test_mode_owner_and_kind_count() -> None:
+    for other in (
+        line("f", "b", mode=0o755),
+        line("f", "b", uid=1),
+        line("f", "b", gid=1),
+        line("f", "b", kind="symlink"),
+        folder("f"),
+    ):
+        assert len(conflicts([("one", [line("f", "a")]), ("two", [other])])) == 1
+
+
+def test_folders_may_be_shared_but_not_with_other_modes() -> None:
+    assert conflicts([("one", [folder("d")]), ("two", [folder("d")])]) == []
+    assert len(conflicts([("one", [folder("d")]), ("two", [folder("d", 0o1777)])])) == 1
+
+
+def test_each_of_three_is_compared_with_the_first() -> None:
+    layers = [(name, [line("f", name, name)]) for name in "abc"]
+    assert conflicts(layers) == [
+        "/f: a (layer a) and b (layer b)",
+        "/f: a (layer a) and c (layer c)",
+    ]
+
+
+LAYERS = st.lists(
+    st.dictionaries(st.sampled_from("pqrs"), st.sampled_from(["00", "11"]), max_size=4), max_size=4
+)
+
+
+@given(LAYERS)
+def test_none_is_found_exactly_when_all_agree(contents: list[dict[str, str]]) -> None:
+    layers = [
+        (str(number), [line(path, str(number), content) for path, content in files.items()])
+        for number, files in enumerate(contents)
+    ]
+    said: dict[str, set[str]] = {}
+    for files in contents:
+        for path, content in files.items():
+            said.setdefault(path, set()).add(content)
+    disagreed = {path for path, values in said.items() if len(values) > 1}
+    assert {text.split(":")[0].strip("/") for text in conflicts(layers)} == disagreed

@@ -1,0 +1,147 @@
+"""The pure decisions of the graph: closures, groups of wheels, and steps."""
+
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hps.build.graph import Graph, closure, wheel_groups
+from hps.config.schema import ImageSettings, Target
+from hps.derivation.record import Step
+from hps.errors import LockError
+from hps.lock.records import Deb, Package, Wheel
+from tests.lock.test_text import lock
+
+(LOCKED,) = lock().targets
+DEB, WHEEL, SDIST = LOCKED.debs[0], LOCKED.wheels[0], LOCKED.sdists[0]
+CONFIG = Target.model_validate({"debian": {"source": "os", "packages": []}})
+
+NAMES = st.sampled_from("abcdefgh")
+
+
+def deb(name: str, *via: str) -> Deb:
+    return DEB.model_copy(update={"name": name, "via": via})
+
+
+def wheel(name: str, size: int) -> Wheel:
+    return WHEEL.model_copy(update={"name": name, "size": size})
+
+
+def image(layers: int = 64, large: int = 100) -> ImageSettings:
+    return ImageSettings.model_validate({"layers": layers, "large": large})
+
+
+DEBS = st.dictionaries(NAMES, st.sets(NAMES, max_size=3), max_size=8).map(
+    lambda via: [deb(name, *sorted(askers)) for name, askers in via.items()]
+)
+WHEELS = st.dictionaries(st.text("abcxyz", min_size=1, max_size=3), st.integers(0, 300)).map(
+    lambda sizes: [wheel(name, size) for name, size in sizes.items()]
+)
+
+
+def test_a_closure_follows_who_asked() -> None:
+    debs = [deb("app", "hps.toml"), deb("lib", "app"), deb("libc", "lib", "tool"), deb("tool")]
+    assert [one.name for one in closure(debs, ("app",))] == ["app", "lib", "libc"]
+    assert closure(debs, ("absent",)) == ()
+
+
+def test_a_closure_of_a_circle_ends() -> None:
+    assert len(closure([deb("a", "b"), deb("b", "a"), deb("c")], ("a",))) == 2
+
+
+@given(DEBS, st.sets(NAMES, max_size=3))
+def test_laws_of_a_closure(debs: list[Deb], names: set[str]) -> None:
+    found = closure(debs, names)
+    inside = {one.name for one in found}
+    assert [one for one in debs if one in found] == list(found)  # in the lock's order
+    assert names & {one.name for one in debs} <= inside
+    assert closure(debs, inside | names) == found
+    for one in debs:
+        if set(one.via) & (inside | names):
+            assert one.name in inside
+    assert set(closure(debs, sorted(names)[:1])) <= set(found) or not names
+
+
+def test_large_wheels_get_a_layer_each_and_the_rest_one() -> None:
+    wheels = [wheel("a", 99), wheel("b", 100), wheel("c", 500), wheel("d", 1)]
+    groups = wheel_groups(wheels, image(), taken=2)
+    assert [(name, [one.name for one in group]) for name, group in groups] == [
+        ("c", ["c"]),
+        ("b", ["b"]),
+        ("python", ["a", "d"]),
+    ]
+
+
+def test_ties_are_settled_by_name() -> None:
+    wheels = [wheel(name, 200) for name in "cab"]
+    groups = wheel_groups(wheels, image(layers=6), taken=2)
+    assert [name for name, _ in groups] == ["a", "b", "python"]
+
+
+def test_the_budget_counts_what_is_spoken_for_and_the_trees() -> None:
+    wheels = [wheel(name, 200) for name in "abcdefgh"]
+    for taken in range(2, 12):
+        groups = wheel_groups(wheels, image(layers=8), taken=taken)
+        assert len(groups) == max(1, 8 - taken - 1)
+
+
+def test_an_sdist_counts_with_the_wheel_that_it_becomes() -> None:
+    built = SDIST.model_copy(update={"size": 1, "wheel_size": 1000})
+    assert [name for name, _ in wheel_groups([built, wheel("a", 1)], image(), taken=2)] == [
+        *("jieba", "python")
+    ]
+
+
+def test_no_wheels_no_layers() -> None:
+    assert wheel_groups([], image(), taken=2) == []
+
+
+@given(WHEELS, st.integers(4, 12), st.integers(2, 14), st.integers(0, 200), st.randoms())
+def test_laws_of_the_groups(
+    wheels: list[Package], layers: int, taken: int, large: int, shuffled: Random
+) -> None:
+    groups = wheel_groups(wheels, image(layers, large), taken=taken)
+    members = [one.name for _, group in groups for one in group]
+    assert sorted(members) == sorted(one.name for one in wheels)
+    assert len(groups) <= max(1, layers - taken - 1)
+    assert all(group for _, group in groups)
+    mixed = list(wheels)
+    shuffled.shuffle(mixed)
+    assert wheel_groups(mixed, image(layers, large), taken=taken) == groups
+
+
+def described(step: Step) -> str:
+    inputs = {
+        role: f"{described(value[0])} {value[1]}" if isinstance(value, tuple) else value
+        for role, value in step.inputs.items()
+    }
+    return f"{step.kind} {inputs} {step.parameters}"
+
+
+def test_what_shapes_a_layer_is_in_its_derivation() -> None:
+    def steps(config: Target, epoch: int = 0) -> dict[str, str]:
+        return {layer.name: described(layer.step) for layer in Graph(LOCKED, config, epoch).layers}
+
+    before = steps(CONFIG)
+    assert list(before) == ["debian", "system", "python"]
+    assert steps(CONFIG) == before
+    assert not set(before.values()) & set(steps(CONFIG, 1).values())
+    pruned = CONFIG.model_copy(
+        update={"python": CONFIG.python.model_copy(update={"prune": ("*.h",)})}
+    )
+    changed = {name for name, step in steps(pruned).items() if step != before[name]}
+    assert changed == {"python"}
+
+
+def test_an_archive_that_the_lock_lacks_is_an_error() -> None:
+    config = Target.model_validate(
+        {
+            "debian": {"source": "os", "packages": []},
+            "archives": [
+                {"name": "tool", "file": "t.tar", "path": "t", "copy": [{"from": "a", "to": "/a"}]}
+            ],
+        }
+    )
+    with pytest.raises(LockError, match="no archive tool"):
+        _ = Graph(LOCKED, config, 0).layers

@@ -1,0 +1,209 @@
+"""`hps build` as a process: nothing to do, one edit, offline, and the proof against the lock."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hps.lock import text
+from hps.lock.records import Lock
+from hps.oci.layout import check_layout
+from hps.store.traces import Trace
+from tests.build.laboratory import Laboratory, tar_gz
+
+pytestmark = pytest.mark.network
+
+NO_NETWORK = ("bwrap", "--dev-bind", "/", "/", "--unshare-net", "--die-with-parent")
+
+
+def layers(lab: Laboratory) -> list[str]:
+    (image,) = check_layout(lab.layout)
+    return [layer.digest.hex for layer in image.layers]
+
+
+def state(folder: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.lstat().st_ino, path.lstat().st_mtime_ns) for path in folder.rglob("*")
+    }
+
+
+def test_the_image_is_what_the_lock_says(lab: Laboratory) -> None:
+    done = lab.run("build", "--frozen")
+    assert done.out == f"{lab.image()} cpu\n"
+    assert [layer.diff_id for layer in lab.target.layers] == layers(lab)[:-1]
+    assert re.fullmatch(r"cpu: up to date, 7 layers, \d+\.\d MB, in .*\n", done.err)
+    told = lab.run("build", "--json").json[0]
+    assert (told["digest"], told["changed"]) == (lab.image(), False)
+    assert [one["diff_id"].removeprefix("sha256:") for one in told["layers"]] == layers(lab)
+    assert [one["locked"] for one in told["layers"]] == [True] * 6 + [False]
+
+
+def test_nothing_to_do_writes_nothing_and_reads_no_payload(lab: Laboratory, tmp_path: Path) -> None:
+    """Every blob is made unreadable by being replaced with something that is not it."""
+    for path in (lab.store / "blobs" / "sha256").iterdir():
+        path.unlink()
+        path.write_bytes(b"not read")
+    before = state(lab.layout)
+    lab.run("build", "--frozen")
+    assert state(lab.layout) == before
+    assert not list((lab.store / "quarantine").iterdir())
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+def test_nothing_to_do_opens_no_blob_and_no_socket(lab: Laboratory, tmp_path: Path) -> None:
+    log = tmp_path / "strace"
+    lab.run(
+        "build", "--frozen", before=("strace", "-f", "-e", "trace=openat,socket", "-o", str(log))
+    )
+    calls = log.read_text()
+    assert "hps.lock" in calls
+    assert "/blobs/sha256/" not in calls
+    assert "socket(AF_INET" not in calls
+
+
+def test_an_edited_file_changes_one_layer(lab: Laboratory) -> None:
+    before, image = layers(lab), lab.image()
+    blobs = lab.layout / "blobs" / "sha256"
+    old = [(blobs / name).stat().st_ino for name in before[:-1]]
+    lab.edit("serving", "serving better", lab.folder / "server" / "main.py")
+    done = lab.run("build", "--frozen")
+    assert done.err.splitlines()[0] == "made layer trees"
+    assert lab.image() != image
+    assert layers(lab)[:-1] == before[:-1]
+    assert layers(lab)[-1] != before[-1]
+    assert [(blobs / name).stat().st_ino for name in before[:-1]] == old
+    lab.edit("serving better", "serving", lab.folder / "server" / "main.py")
+    assert lab.run("build").out == f"{image} cpu\n"
+
+
+def test_another_image_setting_needs_no_new_lock(lab: Laboratory) -> None:
+    before = layers(lab)
+    image = lab.image()
+    lab.edit("large = 4000", 'large = 4000\nlabels = {"org.example.note" = "x"}')
+    lab.run("build", "--frozen")
+    assert layers(lab) == before
+    assert lab.image() != image
+
+
+def test_a_stale_lock_is_refused_and_named(lab: Laboratory) -> None:
+    lab.edit("app\n", "app>=1\n", lab.folder / "app.in")
+    image = lab.image()
+    asked = len(lab.index.server.seen)
+    for words in (("build",), ("build", "--frozen"), ("graph", "cpu"), ("why", "/srv")):
+        done = lab.run(*words, code=3)
+        assert "error[lock-stale]" in done.err
+        assert "requirements: changed since the lock was made" in done.err
+        assert done.out == ""
+    assert len(lab.index.server.seen) == asked
+    assert lab.image() == image
+    assert json.loads(lab.run("build", "--json", code=3).out)["exit_code"] == 3
+
+
+def test_offline_without_a_network(lab: Laboratory) -> None:
+    """A filled store, no layers, and a network namespace that has not even a loopback."""
+    image = lab.image()
+    shutil.rmtree(lab.folder / ".hps")
+    for layer in lab.target.layers[1:]:
+        lab.blob(layer.digest).unlink()
+    probe = ["python3", "-c", "import socket; socket.create_connection(('127.0.0.1', 9))"]
+    seen = subprocess.run([*NO_NETWORK, *probe], check=False, capture_output=True, text=True)
+    assert "ConnectionRefused" in seen.stderr or "unreachable" in seen.stderr
+    done = lab.run("build", "--frozen", "--offline", before=NO_NETWORK)
+    assert done.out == f"{image} cpu\n"
+    assert "made system configuration" in done.err
+    check_layout(lab.layout)
+
+
+def test_offline_with_an_empty_store_lists_what_is_missing(lab: Laboratory, tmp_path: Path) -> None:
+    done = lab.run("build", "--frozen", "--offline", "--store", str(tmp_path / "new"), code=4)
+    assert "error[offline-missing]" in done.err
+    assert "app-1.0-py3-none-any.whl" in done.err
+    assert "more" in done.err or "python3.11" in done.err
+    told = lab.run("build", "--offline", "--json", "--store", str(tmp_path / "new"), code=4).json
+    assert told["error"] == "offline-missing"
+    assert told["details"]
+
+
+@pytest.mark.slow
+def test_check_builds_again_and_agrees(lab: Laboratory) -> None:
+    before = state(lab.layout)
+    done = lab.run("build", "--check")
+    made = [line for line in done.err.splitlines() if line.startswith("made ")]
+    assert {"made debian packages", "made layer python", "made wheel crafted"} <= set(made)
+    assert state(lab.layout) == before
+
+
+def replace_target(lab: Laboratory, **update: object) -> None:
+    lock = lab.lock
+    target = lock.targets[0].model_copy(update=update)
+    lab.lock_path.write_bytes(text.write(Lock(**dict(lock) | {"targets": (target,)})))
+
+
+def test_another_diff_id_in_the_lock_ends_with_7_and_names_the_layer(lab: Laboratory) -> None:
+    image = lab.image()
+    wrong = lab.target.layers[-1].model_copy(update={"diff_id": "0" * 64})
+    replace_target(lab, layers=(*lab.target.layers[:-1], wrong))
+    done = lab.run("build", "--frozen", code=7)
+    assert "error[not-reproducible]: layer python came out as something else" in done.err
+    assert f"expected: sha256:{'0' * 64}" in done.err
+    assert "the paths agree, the tar does not" in done.err
+    assert lab.image() == image
+
+
+def test_other_content_ends_with_7_and_names_the_first_path(lab: Laboratory) -> None:
+    """The lock of one archive's layer beside the artifact of another."""
+    (lab.folder / "tool.tar.gz").write_bytes(
+        tar_gz({"tool-1/bin/more": "more\n", "tool-1/bin/tool": "#!/bin/sh\necho other\n"})
+    )
+    old = lab.target.layers
+    lab.run("lock")
+    replace_target(lab, layers=old)
+    done = lab.run("build", code=7)
+    assert "layer tool came out as something else than hps.lock says" in done.err
+    assert "first path that differs: /opt/tool/bin/more" in done.err
+    assert "hint: `hps build --check`" in done.err
+
+
+def test_a_planted_trace_is_not_believed(lab: Laboratory) -> None:
+    """A trace that gives one layer's outputs for another: signed, but the lock knows better."""
+    bench = lab.open()
+    store = bench.store
+    traces = {one.record["kind"]: one for one in store.traces.all() if isinstance(one, Trace)}
+    files, trees = traces["files-layer/1"], traces["trees-layer/1"]
+    store.traces.path(files.derivation).unlink()
+    store.traces.put(files.derivation, files.record, trees.outputs)
+    done = lab.run("build", "--frozen", code=7)
+    assert "layer files came out as something else" in done.err
+    assert "first path that differs: /" in done.err
+
+
+def test_an_output_of_ones_own(lab: Laboratory, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    lab.run("build", "cpu", "--output", str(out))
+    assert check_layout(out) == check_layout(lab.layout)
+    lab.run("build", "-o", str(tmp_path / "image.tar"))
+    listing = subprocess.run(
+        ["tar", "-tf", str(tmp_path / "image.tar")], check=True, capture_output=True, text=True
+    )
+    assert "manifest.json" in listing.stdout
+    assert "oci-layout" in listing.stdout
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    assert "not an OCI image layout" in lab.run("build", "-o", str(tmp_path / "full"), code=2).err
+    assert (tmp_path / "full" / "mine").exists()
+
+
+def test_no_colour_and_no_bars_without_a_terminal(lab: Laboratory) -> None:
+    shutil.rmtree(lab.folder / ".hps")
+    done = lab.run("build")
+    assert "\x1b" not in done.err + done.out
+
+
+def test_the_interpreter_of_the_image_runs_what_is_in_it(lab: Laboratory) -> None:
+    """The layers over each other are an image in which the entrypoint's modules import."""
+    words = ["-c", "import app, base, crafted; print(app.VERSION, base.VERSION, crafted.MADE)"]
+    done = lab.run("run", "cpu", "--entrypoint", "/usr/bin/python3.11", "--", *words)
+    assert done.out == "1.0 1.0 True\n"

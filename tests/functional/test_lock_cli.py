@@ -1,0 +1,268 @@
+"""`hps lock` as a process: what it writes, what it keeps, when it says stale."""
+
+import json
+import shutil
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hps.digest import Digest
+from hps.lock import text
+from tests.build.laboratory import STANDARD, Laboratory
+from tests.lock.test_text import reseal
+
+pytestmark = pytest.mark.network
+
+
+def versions(lab: Laboratory) -> dict[str, str]:
+    return {wheel.name: wheel.version for wheel in lab.target.wheels}
+
+
+def test_locked_twice_the_bytes_are_the_same(lab: Laboratory) -> None:
+    before = lab.lock_path.read_bytes()
+    status = lab.lock_path.stat()
+    done = lab.run("lock")
+    assert done.out == ""
+    assert done.err.splitlines()[-1] == "hps.lock is unchanged"
+    assert lab.lock_path.stat().st_mtime_ns == status.st_mtime_ns
+    lab.lock_path.unlink()
+    assert lab.run("lock").err.splitlines()[-1] == "hps.lock is written"
+    assert lab.lock_path.read_bytes() == before
+
+
+def test_another_folder_and_store_give_the_same_bytes(lab: Laboratory, tmp_path: Path) -> None:
+    """The store is new but for what costs time: the Debian packages and their layers."""
+    there = tmp_path / "elsewhere"
+    shutil.copytree(lab.folder, there, ignore=shutil.ignore_patterns("hps.lock", ".hps"))
+    before = lab.lock_path.read_bytes()
+    for one in (*lab.target.wheels, *lab.target.sdists, *lab.target.files):
+        lab.blob(one.digest).unlink()
+    lab.blob(Digest(lab.target.sdists[0].wheel_sha256)).unlink()
+    other = Laboratory(there, lab.store, lab.index, lab.environment | {"TZ": "Asia/Tokyo"})
+    other.run("lock", "--jobs", "1")
+    assert other.lock_path.read_bytes() == before
+
+
+def test_the_lock_names_no_host_and_no_path_of_a_machine(lab: Laboratory) -> None:
+    data = lab.lock_path.read_bytes()
+    assert b"://" not in data
+    assert b"127.0.0.1" not in data
+    assert str(lab.folder.parent).encode() not in data
+    assert str(Path.home()).encode() not in data
+
+
+def test_what_is_locked(lab: Laboratory) -> None:
+    target = lab.target
+    assert versions(lab) == {"app": "1.0", "base": "1.0"}
+    assert [(one.name, one.wheel, one.via) for one in target.sdists] == [
+        ("crafted", "crafted-1.0-py3-none-any.whl", ("app.in",))
+    ]
+    assert {one.name: one.via for one in target.wheels} == {"app": ("app.in",), "base": ("app",)}
+    names = {deb.name for deb in target.debs}
+    assert {"python3.11", "libc6", "dash", "base-files"} <= names
+    assert [layer.name for layer in target.layers] == [
+        *("debian", "system", "tool", "files", "base", "python")
+    ]
+
+
+def test_check_says_fresh_whatever_does_not_matter(lab: Laboratory) -> None:
+    lab.run("lock", "--check")
+    lab.edit("# A laboratory.", "# Another comment.\n\n")
+    lab.edit('file = "tool.tar.gz"\npath = "tool.tar.gz"', "path='tool.tar.gz'\nfile='tool.tar.gz'")
+    lab.config.write_bytes(lab.config.read_bytes().replace(b"\n", b"\r\n"))
+    lab.edit("app\n", "# why\n\napp   # this\n", lab.folder / "app.in")
+    done = lab.run("lock", "--check")
+    assert (done.out, done.err) == ("", "hps.lock is what hps.toml asks for\n")
+    assert lab.run("lock", "--check", "--json").json == {"cpu": []}
+
+
+def requirement_file(lab: Laboratory) -> None:
+    lab.edit("app\n", "app>=1\n", lab.folder / "app.in")
+
+
+def another_key(lab: Laboratory) -> None:
+    lab.edit("large = 4000", "large = 5000")
+
+
+def another_suite(lab: Laboratory) -> None:
+    lab.edit('suites = ["bookworm"]', 'suites = ["bookworm", "bookworm-updates"]')
+
+
+def an_added_list(lab: Laboratory) -> None:
+    lab.edit('sdists = ["crafted"]', 'sdists = ["crafted"]\nprune = ["*/tests/*"]')
+
+
+STALE: list[tuple[Callable[[Laboratory], None], str]] = [
+    (requirement_file, "requirements"),
+    (another_key, "targets.cpu.image.large"),
+    (another_suite, "sources.debian.os.suites"),
+    (an_added_list, "targets.cpu.python.prune"),
+]
+
+
+@pytest.mark.parametrize(("change", "named"), STALE)
+def test_check_names_what_changed(
+    lab: Laboratory, change: Callable[[Laboratory], None], named: str
+) -> None:
+    change(lab)
+    done = lab.run("lock", "--check", code=3)
+    assert f"  {named}: changed since the lock was made" in done.err.splitlines()
+    assert "hint: hps lock" in done.err
+    told = lab.run("--json", "lock", "--check", code=3)
+    first, end = json.JSONDecoder().raw_decode(told.out)
+    assert first == {"cpu": [f"{named}: changed since the lock was made"]}
+    assert json.loads(told.out[end:])["error"] == "lock-stale"
+
+
+def test_a_target_that_came_or_went_is_stale(lab: Laboratory) -> None:
+    config = lab.config.read_text()
+    lab.config.write_text(config + '[targets.two.debian]\nsource = "os"\npackages = []\n')
+    assert "does not hold the target two" in lab.run("lock", "--check", code=3).err
+    lab.run("lock", "--check", "cpu")
+    lab.config.write_text(config.replace("targets.cpu", "targets.gpu"))
+    assert "does not hold the target gpu" in lab.run("lock", "--check", code=3).err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("lock", "--check"), ("build",), ("build", "--frozen"), ("graph", "cpu"), ("why", "/")],
+)
+def test_without_a_lock(lab: Laboratory, words: tuple[str, ...]) -> None:
+    lab.lock_path.unlink()
+    done = lab.run(*words, code=3)
+    assert "there is no hps.lock" in done.err
+    assert "hint: hps lock" in done.err
+    assert not lab.lock_path.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("lock",), ("lock", "--check"), ("build",), ("graph",), ("why", "/x", "-t"), ("load",)],
+)
+def test_an_unknown_target_is_a_mistake_of_the_command_line(
+    lab: Laboratory, words: tuple[str, ...]
+) -> None:
+    done = lab.run(*words, "gpu", code=2)
+    assert "error[usage]: hps.toml has no target gpu" in done.err
+    assert "expected: one of: cpu" in done.err
+
+
+def test_no_project_here(lab: Laboratory) -> None:
+    lab.config.unlink()
+    done = lab.run("lock", code=2)
+    assert "hps.toml" in done.err
+    assert "hps init" in done.err
+
+
+def test_pins_are_kept_until_an_upgrade(lab: Laboratory) -> None:
+    lab.add_wheel("app", "2.0", requires=("base>=1",))
+    lab.add_wheel("base", "1.5")
+    lab.run("lock")
+    assert versions(lab) == {"app": "1.0", "base": "1.0"}
+    done = lab.run("lock", "-P", "base")
+    assert versions(lab) == {"app": "1.0", "base": "1.5"}
+    assert "~ cpu python base 1.0 -> 1.5" in done.err
+    assert "have to move" in done.err
+    lab.run("lock", "--upgrade")
+    assert versions(lab) == {"app": "2.0", "base": "1.5"}
+    lab.edit("app\n", "app<2\n", lab.folder / "app.in")
+    lab.run("lock")
+    assert versions(lab) == {"app": "1.0", "base": "1.5"}
+
+
+def test_an_sdist_is_chosen_anew_by_its_name(lab: Laboratory) -> None:
+    file, data = STANDARD[2]
+    lab.index.add(file.replace("1.0", "1.1"), data)
+    lab.run("lock")
+    assert lab.target.sdists[0].file == "crafted-1.0.tar.gz"
+    lab.run("lock", "--upgrade-package", "Crafted")
+    assert lab.target.sdists[0].file == "crafted-1.1.tar.gz"
+
+
+def test_the_wheel_of_a_kept_sdist_is_proved(lab: Laboratory) -> None:
+    """Another machine makes the wheel again; one that comes out different is an error."""
+    (locked,) = lab.target.sdists
+    lab.blob(Digest(locked.wheel_sha256)).unlink()
+    sdists = (locked.model_copy(update={"wheel_sha256": "0" * 64}),)
+    target = lab.target.model_copy(update={"sdists": sdists})
+    lab.lock_path.write_bytes(text.write(lab.lock.model_copy(update={"targets": (target,)})))
+    done = lab.run("lock", code=7)
+    assert "crafted-1.0.tar.gz became another wheel than hps.lock says" in done.err
+    lab.blob(lab.target.layers[-1].digest).unlink()
+    done = lab.run("build", code=7)
+    assert "crafted-1.0.tar.gz became another wheel than hps.lock says" in done.err
+
+
+def test_as_of_is_written_and_obeyed_and_comments_stay(lab: Laboratory) -> None:
+    file, data = "base-3.0-py3-none-any.whl", STANDARD[1][1]
+    lab.index.add(file, data, uploaded="2025-06-01")
+    done = lab.run("lock", "--upgrade", "--as-of", "2025-01-01T00:00:00Z")
+    config = lab.config.read_text()
+    assert "# A laboratory.\n" in config
+    assert 'packages = ["dash"]  # the shell' in config
+    assert str(tomllib.loads(config)["lock"]["as-of"]) == "2025-01-01 00:00:00+00:00"
+    assert versions(lab)["base"] == "1.0"
+    assert "--exclude-newer=2025-01-01T00:00:00Z" in lab.lock.resolver.flags
+    assert "hps.lock is written" in done.err
+    lab.run("lock", "--check")
+
+
+@pytest.mark.parametrize("time", ["yesterday", "2025-13-01T00:00:00Z", "2025-01-01T00:00:00"])
+def test_as_of_wants_a_time_with_a_zone(lab: Laboratory, time: str) -> None:
+    before = lab.config.read_bytes()
+    assert "--as-of" in lab.run("lock", "--as-of", time, code=2).err
+    assert lab.config.read_bytes() == before
+
+
+CORRUPT: list[tuple[Callable[[bytes], bytes], str]] = [
+    (lambda data: data[: len(data) // 2], "not valid TOML"),
+    (lambda data: data[:0], "version"),
+    (lambda data: b"\xff" + data, "not valid TOML"),
+    (lambda data: data.replace(b"1.0", b"1.1", 1), "was changed after"),
+    (lambda data: b"<<<<<<< ours\n" + data, "merge conflict"),
+    (lambda data: data.replace(b"version = 1\n", b"version = 2\n", 1), "does not read"),
+]
+
+
+@pytest.mark.parametrize(("corrupt", "said"), CORRUPT)
+def test_a_corrupt_lock_is_refused_by_every_verb(
+    lab: Laboratory, corrupt: Callable[[bytes], bytes], said: str
+) -> None:
+    data = corrupt(lab.lock_path.read_bytes())
+    lab.lock_path.write_bytes(data)
+    assert said in lab.run("build", "--frozen", code=3).err
+    done = lab.run("lock", code=3)
+    assert "hint: take a whole one back from your history, or `hps lock --upgrade`" in done.err
+    assert lab.lock_path.read_bytes() == data
+
+
+def test_an_upgrade_makes_a_new_lock_of_a_corrupt_one(lab: Laboratory) -> None:
+    before = lab.lock_path.read_bytes()
+    lab.lock_path.write_bytes(b"rubbish [")
+    lab.run("lock", "--upgrade")
+    assert lab.lock_path.read_bytes() == before
+
+
+def test_a_lock_that_is_no_file(lab: Laboratory) -> None:
+    lab.lock_path.unlink()
+    lab.lock_path.mkdir()
+    done = lab.run("build", code=3)
+    assert "hps.lock" in done.err
+
+
+def test_a_project_that_cannot_be_resolved_keeps_its_lock(lab: Laboratory) -> None:
+    before = lab.lock_path.read_bytes()
+    lab.edit("app\n", "app>=9\n", lab.folder / "app.in")
+    done = lab.run("lock", code=3)
+    assert "app" in done.err
+    assert lab.lock_path.read_bytes() == before
+    assert list(lab.folder.glob(".hps.lock.*")) == []
+
+
+def test_line_ends_of_the_lock_do_not_matter(lab: Laboratory) -> None:
+    data = lab.lock_path.read_bytes()
+    lab.lock_path.write_bytes(data.replace(b"\n", b"\r\n"))
+    lab.run("build", "--frozen")
+    assert text.read(reseal(data)) == lab.lock
