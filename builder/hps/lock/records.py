@@ -6,15 +6,24 @@ digest (DESIGN promise 3). The text form is in `hps.lock.text`.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from hps.digest import Digest
 
 VERSION: Literal[1] = 1  # a reader refuses any other
 REVISION = 1  # grows when fields are added that older readers may leave out
 
+
+def _no_folder(name: str) -> str:
+    if name in {".", ".."}:
+        raise ValueError("not the name of a file")
+    return name
+
+
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, StringConstraints(pattern=r"^[^/\x00-\x1f\\]{1,255}$")]
+FileName = Annotated[
+    str, StringConstraints(pattern=r"^[^/\x00-\x1f\\]{1,255}$"), AfterValidator(_no_folder)
+]
 Size = Annotated[int, Field(ge=0, lt=2**50)]
 
 
@@ -78,9 +87,10 @@ class Deb(Artifact):
     `archive` is debian or debian-security, chosen by the suite that it was found in.
     """
 
-    name: str
-    version: str
-    architecture: str
+    # Debian policy 5.6.1, 5.6.12 and 5.6.8; these words become parts of file names.
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]+$")]
+    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.+~:-]+$")]
+    architecture: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
     source: str  # alias in hps.toml
     suite: str
     archive: Literal["debian", "debian-security"]
