@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,14 @@ from hps.derivation.bubblewrap import Bubblewrap
 from hps.derivation.sandbox import Command
 from hps.errors import StoreCorruptError, UnsafeArchiveError
 from hps.layer import bytecode_program
-from hps.layer.bytecode import Bytecode, compile_trees, compile_wheels, container
+from hps.layer.bytecode import (
+    Bytecode,
+    compile_own,
+    compile_trees,
+    compile_wheels,
+    container,
+    lay_out,
+)
 from hps.layer.wheel import wheel_entries
 from tests.layer.wheels import LIBRARY, SCHEME, contents, packed, saved
 
@@ -249,3 +257,30 @@ def test_the_standard_library_in_two_orders(tmp_path: Path, python: str) -> None
         digests.append(hashlib.sha256((tmp_path / "out").read_bytes()).hexdigest())
     assert digests[0] == digests[1]
     assert len(Bytecode(tmp_path / "out").names()) > 200
+
+
+def test_its_own_bytecode_is_used_and_changes_nothing(tmp_path: Path) -> None:
+    system = Path("/usr/bin/python3")
+    if shutil.which("bwrap") is None or not system.exists():
+        pytest.skip("needs bubblewrap and the system's Python")
+    wheel = made(tmp_path, TRICKY)
+    folders = [tmp_path / name for name in ("own", "laid", "plain", "quick")]
+    own, laid, plain, quick = folders
+    for folder in folders:
+        folder.mkdir()
+    sandbox = Bubblewrap()
+    sandbox.run(compile_own(Path("/"), str(system), own))
+    bytecode = Bytecode(container(own))
+    lay_out(bytecode, laid)
+    assert {path.name.partition(".")[0] for path in laid.rglob("*.pyc")} >= {"zipfile", "cp437"}
+    sandbox.run(compile_wheels(Path("/"), str(system), [wheel], SCHEME, plain))
+    command = compile_wheels(Path("/"), str(system), [wheel], SCHEME, quick, own=laid)
+    sandbox.run(command)
+    assert container(quick).read_bytes() == container(plain).read_bytes()
+    told = sandbox.run(replace(command, argv=[command.argv[0], "-v", *command.argv[1:]]))
+    assert "/in/own/usr/lib" in told
+    assert "zipfile" not in {
+        line.split("'")[1].rpartition("/")[2].partition(".")[0]
+        for line in told.splitlines()
+        if line.startswith("# code object from '") and line.endswith(".py'")
+    }

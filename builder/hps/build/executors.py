@@ -1,7 +1,7 @@
 """What each kind of step does: inputs from the store, a layer function, outputs back."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,14 @@ from hps.derivation.scheduler import Executor, Workshop
 from hps.derivation.sdist import SdistBuild, ask_requirements, build_wheel
 from hps.digest import Blob, Digest
 from hps.layer.archive import archive_entries
-from hps.layer.bytecode import Bytecode, compile_trees, compile_wheels, container
+from hps.layer.bytecode import (
+    Bytecode,
+    compile_own,
+    compile_trees,
+    compile_wheels,
+    container,
+    lay_out,
+)
 from hps.layer.deb_layer import LocalDeb, deb_entries
 from hps.layer.entry import Entry, Scheme
 from hps.layer.plain import plain_entries
@@ -23,6 +30,7 @@ from hps.layer.system import system_command, system_entries
 from hps.layer.unpack import unpack
 from hps.layer.wheel import wheel_entries
 from hps.lock.sdist import read_build_system
+from hps.store.blobs import Store
 
 Made = Mapping[str, Blob]
 
@@ -32,6 +40,7 @@ def executors(root: Path) -> dict[str, Executor]:
     return {
         f"debian-layer/{DEBIAN}": debian_layer,
         f"system-layer/{SYSTEM}": system_layer,
+        f"compiler/{BYTECODE}": compiler,
         f"bytecode/{BYTECODE}": bytecode,
         f"wheels-layer/{WHEELS}": wheels_layer,
         f"sdist/{SDIST}": sdist_step,
@@ -43,14 +52,23 @@ def executors(root: Path) -> dict[str, Executor]:
 
 def root_tree(workshop: Workshop, layer: Digest) -> Path:
     """The root file system of a layer, unpacked once and kept in the store."""
-    found = workshop.store.tree(layer)
+    return _tree(workshop.store, layer, lambda blob, folder: unpack([blob], folder))
+
+
+def compiler_tree(workshop: Workshop, own: Digest) -> Path:
+    """The compiler's own bytecode as files, likewise."""
+    return _tree(workshop.store, own, lambda blob, folder: lay_out(Bytecode(blob), folder))
+
+
+def _tree(store: Store, digest: Digest, fill: Callable[[Path, Path], None]) -> Path:
+    found = store.tree(digest)
     if found is not None:
         return found
-    with workshop.store.new_tree(layer) as folder:
-        unpack([workshop.store.path(layer)], folder)
-    made = workshop.store.tree(layer)
+    with store.new_tree(digest) as folder:
+        fill(store.path(digest), folder)
+    made = store.tree(digest)
     if made is None:  # pragma: no cover - new_tree has just put it there
-        raise AssertionError(f"no tree of {layer}")
+        raise AssertionError(f"no tree of {digest}")
     return made
 
 
@@ -93,6 +111,14 @@ def system_layer(derivation: Derivation, workshop: Workshop) -> Made:
         return write(workshop, entries, parameters["epoch"])
 
 
+def compiler(derivation: Derivation, workshop: Workshop) -> Made:
+    """The bytecode of what compiles bytecode, so that it need not be compiled for each wheel."""
+    with scratch(workshop.store) as output:
+        root = root_tree(workshop, derivation.inputs["root"])
+        workshop.sandbox.run(compile_own(root, derivation.parameters["interpreter"], output))
+        return {"bytecode": workshop.store.add_file(container(output))}
+
+
 def bytecode(derivation: Derivation, workshop: Workshop) -> Made:
     """The bytecode of one wheel, compiled by the target's interpreter."""
     parameters = derivation.parameters
@@ -104,6 +130,7 @@ def bytecode(derivation: Derivation, workshop: Workshop) -> Made:
                 [workshop.store.path(derivation.inputs["wheel"])],
                 Scheme(**parameters["scheme"]),
                 output,
+                own=compiler_tree(workshop, derivation.inputs["compiler"]),
             )
         )
         return {"bytecode": workshop.store.add_file(container(output))}

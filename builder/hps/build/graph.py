@@ -68,6 +68,12 @@ class Graph:
         self.interpreter_root = self._debian_step(
             "interpreter", closure(target.debs, (f"python{target.python_version}",))
         )
+        self.compiler = Step(
+            f"compiler/{BYTECODE}",
+            "bytecode compiler",
+            {"root": (self.interpreter_root, "layer")},
+            {"interpreter": self._scheme.interpreter},
+        )
         self.build_root = (
             self._debian_step("build environment", (*target.debs, *target.build_debs))
             if target.build_debs
@@ -191,7 +197,11 @@ class Graph:
         return Step(
             f"bytecode/{BYTECODE}",
             f"bytecode {one.name}",
-            {"wheel": wheel, "root": (self.interpreter_root, "layer")},
+            {
+                "wheel": wheel,
+                "root": (self.interpreter_root, "layer"),
+                "compiler": (self.compiler, "bytecode"),
+            },
             {"scheme": asdict(self._scheme)},
         )
 

@@ -9,9 +9,10 @@ while its first result is alive.
 
 Usage: bytecode_program.py wheels OUTPUT PURELIB PLATLIB WHEEL...
        bytecode_program.py trees OUTPUT FOLDER...
+       bytecode_program.py own OUTPUT
 """
 
-import email.parser
+import encodings.cp437  # noqa: F401 - zipfile needs it; named here so that `own` finds it
 import importlib.util
 import json
 import marshal
@@ -121,15 +122,29 @@ def compiled(source: bytes, path: str) -> bytes:
     return importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + importlib.util.source_hash(source) + data
 
 
-def sources_of_wheel(path: str, purelib: str, platlib: str) -> Iterator[tuple[str, Reader]]:
-    """Yield (path in the image, function that reads it) for all modules of a wheel."""
-    archive = zipfile.ZipFile(path)
+def sources_of_this() -> Iterator[tuple[str, Reader]]:
+    """Yield (path in the image, function that reads it) for all modules that this program loads."""
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None) or ""
+        if path.endswith(".py") and module is not sys.modules["__main__"]:
+            yield path[1:], Path(path).read_bytes
+
+
+def is_pure(archive: zipfile.ZipFile) -> bool:
+    """Whether the top of a wheel belongs to purelib."""
+    import email.parser  # noqa: PLC0415 - half of the start-up time, and Debian needs no answer
+
     names = archive.namelist()
     info = next(n for n in names if n.count("/") == 1 and n.endswith(".dist-info/WHEEL"))
     headers = email.parser.BytesHeaderParser().parsebytes(archive.read(info))
-    pure = str(headers.get("Root-Is-Purelib", "")).strip().lower() == "true"
-    root = purelib if pure else platlib
-    for name in names:
+    return str(headers.get("Root-Is-Purelib", "")).strip().lower() == "true"
+
+
+def sources_of_wheel(path: str, purelib: str, platlib: str) -> Iterator[tuple[str, Reader]]:
+    """Yield (path in the image, function that reads it) for all modules of a wheel."""
+    archive = zipfile.ZipFile(path)
+    root = purelib if purelib == platlib or is_pure(archive) else platlib
+    for name in archive.namelist():
         top, _, rest = name.partition("/")
         if not name.endswith(".py"):
             continue
@@ -151,6 +166,12 @@ def sources_of_tree(tree: str) -> Iterator[tuple[str, Reader]]:
                 yield str(path)[1:], path.read_bytes
 
 
+def cached(path: str) -> str:
+    """Where the bytecode of a source belongs; sys.pycache_prefix is for this program alone."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/__pycache__/{name[:-3]}.{sys.implementation.cache_tag}.pyc"
+
+
 def write(sources: dict[str, Reader], output: str) -> None:
     """Compile in the order of paths and write the container."""
     files, skipped = [], []
@@ -165,14 +186,13 @@ def write(sources: dict[str, Reader], output: str) -> None:
                 skipped.append([path, type(error).__name__])
                 continue
             out.write(module)
-            target = importlib.util.cache_from_source(path, optimization="")
-            files.append([path, target, len(module)])
+            files.append([path, cached(path), len(module)])
         index = json.dumps({"files": files, "skipped": skipped}, separators=(",", ":")).encode()
         out.write(index + struct.pack(">Q", len(index)))
 
 
 def main(arguments: list[str]) -> None:
-    """Run one of the two modes."""
+    """Run one of the modes."""
     mode, output, *rest = arguments
     settle()
     sources: dict[str, Reader] = {}
@@ -183,6 +203,8 @@ def main(arguments: list[str]) -> None:
     elif mode == "trees":
         for tree in rest:
             sources.update(sources_of_tree(tree))
+    elif mode == "own":
+        sources.update(sources_of_this())
     else:
         raise SystemExit("no such mode: " + mode)
     write(sources, output)
