@@ -5,10 +5,17 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . server_env/scripts/prepare.sh
 
-debian bubblewrap
+# bubblewrap is the sandbox; Docker, skopeo and umoci read what hps wrote; a static busybox fills
+# small images; iproute2 and util-linux make network namespaces; gnupg signs archives of the tests;
+# libpython is what Triton's Python stub loads; the compiler and the headers build an extension.
+debian bubblewrap docker.io skopeo umoci busybox-static iproute2 util-linux gnupg openssl \
+    libpython3.11 gcc libc6-dev libpython3.11-dev faketime git
 environment '.[test]'
 export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
 ruff format --check .
 mypy
+if [ "$#" -eq 0 ]; then
+    set -- -n 2 --dist loadgroup
+fi
 python -m pytest "$@"

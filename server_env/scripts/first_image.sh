@@ -9,4 +9,4 @@ debian bubblewrap
 environment '.[client]'
 .venv/bin/hps build --frozen cpu
 .venv/bin/hps run cpu --models sdk/examples/models --port 0 \
-    --then .venv/bin/python sdk/examples/ask.py
+    --then '.venv/bin/python sdk/examples/ask.py'

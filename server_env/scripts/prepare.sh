@@ -26,7 +26,8 @@ debian() {
     [ "${#missing[@]}" -eq 0 ] && return 0
     say "installing Debian packages: ${missing[*]}"
     as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive \
+    # In runlevel 1 no package starts a daemon (invoke-rc.d(8)): the tests start their own.
+    as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
         apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 \
         "${missing[@]}" >/dev/null
 }

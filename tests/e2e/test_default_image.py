@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ print(json.dumps({
     "paddlex": paddlex.__version__,
     "solved": [round(float(value), 4) for value in solved.flatten()],
     "authorities": len(context.get_ca_certs()),
-    "encoding": locale.getpreferredencoding(),
+    "encoding": locale.getpreferredencoding().lower(),
     "font": pathlib.Path(os.environ["PADDLE_PDX_LOCAL_FONT_FILE_PATH"]).is_file(),
     "compiled": pathlib.Path(paddle.__cached__).is_file(),
     "home": os.access(pathlib.Path.home(), os.W_OK),
@@ -90,19 +91,27 @@ def test_it_builds_again_without_a_network(built: dict[str, object], tmp_path: P
     assert json.loads(result.stdout)[0]["digest"] == built["digest"]
 
 
+@pytest.fixture
+def probe() -> Iterator[Path]:
+    """A folder that the image's user may enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.mark.parametrize("engine", ["bubblewrap", "docker"])
 def test_paddle_and_the_system_work_inside(
     engine: str,
     built: dict[str, object],
     request: pytest.FixtureRequest,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    probe: Path,
 ) -> None:
     assert built
     if engine == "docker":
         monkeypatch.setenv("DOCKER_HOST", request.getfixturevalue("docker_host"))
-    program = tmp_path / "inside.py"
-    program.write_text(INSIDE)
+    probe.joinpath("inside.py").write_text(INSIDE)
     result = subprocess.run(
         [
             *HPS,
@@ -113,7 +122,7 @@ def test_paddle_and_the_system_work_inside(
             "--entrypoint",
             "python3",
             "--mount",
-            f"{tmp_path}:/probe",
+            f"{probe}:/probe",
             "--",
             "/probe/inside.py",
         ],
@@ -122,8 +131,7 @@ def test_paddle_and_the_system_work_inside(
         text=True,
         timeout=850,
     )
-    said = result.stdout if engine == "bubblewrap" else result.stderr
-    line = next(line for line in said.splitlines() if line.startswith("{"))
+    line = next(line for line in result.stdout.splitlines() if line.startswith("{"))
     found = json.loads(line)
     assert found.pop("authorities") > 100
     assert found.pop("paddle").startswith("3.")

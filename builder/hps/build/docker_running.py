@@ -12,10 +12,11 @@ from hps.oci.engine import Container, Engine, Mount
 from hps.oci.engine import Run as DockerRun
 
 _PORTS = 3
+_LAST_WORDS = 5  # seconds for what was printed before the end to arrive
 
 
 class Dockered:
-    """A container that runs the image; its output goes to this process's stderr."""
+    """A container that runs the image; its output goes where this process's goes."""
 
     def __init__(self, container: Container, ports: tuple[int, int, int], address: str) -> None:
         self.ports = ports
@@ -25,7 +26,13 @@ class Dockered:
         # Docker tells the end by answering a request; the answer is waited for beside.
         self._waiter = threading.Thread(target=self._wait, daemon=True)
         self._waiter.start()
-        threading.Thread(target=self._pass_on, daemon=True).start()
+        # Each stream is asked for by itself: together they come without saying which is which.
+        self._speakers = [
+            threading.Thread(target=self._pass_on, args=(name,), daemon=True)
+            for name in ("stdout", "stderr")
+        ]
+        for speaker in self._speakers:
+            speaker.start()
 
     def ended(self) -> int | None:
         """See Running."""
@@ -35,6 +42,8 @@ class Dockered:
         """See Running."""
         while self._waiter.is_alive():
             self._waiter.join(1)  # with a timeout, so that signals are handled
+        for speaker in self._speakers:
+            speaker.join(_LAST_WORDS)
         return -1 if self._code is None else self._code
 
     def stop(self) -> int:
@@ -45,10 +54,11 @@ class Dockered:
     def _wait(self) -> None:
         self._code = self._container.wait()
 
-    def _pass_on(self) -> None:
-        for piece in self._container.output():
-            sys.stderr.buffer.write(piece)
-            sys.stderr.buffer.flush()
+    def _pass_on(self, name: str) -> None:
+        stream = sys.stdout if name == "stdout" else sys.stderr
+        for piece in self._container.output(stdout=name == "stdout", stderr=name == "stderr"):
+            stream.buffer.write(piece)
+            stream.buffer.flush()
 
 
 @contextlib.contextmanager
@@ -73,7 +83,8 @@ def dockered(run: Run, layout: Path, name: str) -> Iterator[Dockered]:
         mounts=tuple(Mount(one.outside, one.inside, one.writable) for one in run.mounts),
         environment=run.environment,
         read_only=True,
-        writable=(run.settings.user.home,),
+        home=run.settings.user.home,
+        owner=(run.settings.user.uid, run.settings.user.gid),
     )
     with Engine.connect() as engine, engine.started(wanted) as container:
         mapped = container.ports

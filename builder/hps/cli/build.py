@@ -36,7 +36,7 @@ def command(
     output: Path | None,
     **_: object,
 ) -> None:
-    r"""Build TARGETS (default: all) from hps.lock.
+    """Build TARGETS (default: all) from hps.lock.
 
     Every layer is compared with the digest that the lock predicts; a difference ends the build
     with code 7 and names the layer and the first path. Prints the digest of each image.

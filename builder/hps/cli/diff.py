@@ -19,7 +19,7 @@ _MARKS = {"added": "+", "removed": "-", "changed": "~"}
 @json_option
 @click.pass_context
 def command(context: click.Context, /, old: Path, new: Path, **_: object) -> None:
-    r"""Compare the locks OLD and NEW: packages, layers, and bytes that have to move.
+    """Compare the locks OLD and NEW: packages, layers, and bytes that have to move.
 
     \b
     git show HEAD~1:hps.lock > old.lock && hps diff old.lock hps.lock

@@ -15,7 +15,7 @@ from hps.lock.stale import fresh_target
 @json_option
 @click.pass_context
 def command(context: click.Context, /, target: str, **_: object) -> None:
-    r"""Print the build graph of TARGET in the DOT language.
+    """Print the build graph of TARGET in the DOT language.
 
     \b
     hps graph cpu | dot -Tsvg > graph.svg

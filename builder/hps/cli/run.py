@@ -26,7 +26,11 @@ from hps.cli.options import project, work_options, workbench
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.option(
-    "--engine", type=click.Choice(["bubblewrap", "docker"]), default="bubblewrap", show_default=True
+    "--engine",
+    type=click.Choice(["bubblewrap", "docker"]),
+    default="bubblewrap",
+    show_default=True,
+    help="What starts the image; Docker needs a daemon.",
 )
 @click.option(
     "-m",
@@ -48,7 +52,14 @@ from hps.cli.options import project, work_options, workbench
     "--entrypoint", metavar="COMMAND", help="Run this in place of the image's entrypoint."
 )
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where it listens.")
-@click.option("-e", "--env", "environment", multiple=True, metavar="NAME=VALUE")
+@click.option(
+    "-e",
+    "--env",
+    "environment",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Set a variable inside; wins over the image's.",
+)
 @click.option(
     "--then",
     metavar="COMMAND",
@@ -56,7 +67,11 @@ from hps.cli.options import project, work_options, workbench
     "HPS_METRICS_PORT set, then stop the image and end with the command's exit code.",
 )
 @click.option(
-    "--deadline", type=click.FloatRange(1), default=300.0, show_default=True, help="For --then."
+    "--deadline",
+    type=click.FloatRange(1),
+    default=300.0,
+    show_default=True,
+    help="Seconds within which the server must be ready for --then.",
 )
 @work_options
 @click.pass_context
@@ -77,7 +92,7 @@ def command(
     deadline: float,
     **_: object,
 ) -> int:
-    r"""Build TARGET if needed and start it; ARGUMENTS replace the image's command.
+    """Build TARGET if needed and start it; ARGUMENTS replace the image's command.
 
     \b
     hps run cpu --models sdk/examples/models

@@ -19,7 +19,7 @@ from hps.errors import UsageError
 @json_option
 @click.pass_context
 def command(context: click.Context, /, path: str, *, target: str | None, **_: object) -> None:
-    r"""Say which layer, artifact and requirement brought PATH into an image.
+    """Say which layer, artifact and requirement brought PATH into an image.
 
     PATH may be a pattern. The image is built first when it is not there.
 

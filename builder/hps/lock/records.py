@@ -148,7 +148,7 @@ class LockedTarget(Record):
     platform: str
     python_version: str
     glibc: str
-    debs: tuple[Deb, ...]
+    debs: tuple[Deb, ...] = ()
     build_debs: tuple[Deb, ...] = ()  # only what the image does not hold already
     wheels: tuple[Wheel, ...] = ()
     sdists: tuple[Sdist, ...] = ()

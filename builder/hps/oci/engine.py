@@ -49,8 +49,8 @@ class Run:
         mounts: files and folders, absolute; read-only unless `writable`.
         environment: added to that of the image.
         user: replaces the user of the image.
-        read_only: nothing but mounts, /tmp, /run and `writable` can be written.
-        writable: further folders that are empty and can be written, such as the user's home.
+        read_only: nothing but mounts, /tmp, /run and `home` can be written.
+        home: of `owner` (uid, gid): empty, and writable all the same.
         shared_memory: bytes of /dev/shm; Triton's Python backend passes tensors there.
     """
 
@@ -62,7 +62,8 @@ class Run:
     environment: Mapping[str, str] = field(default_factory=dict)
     user: str | None = None
     read_only: bool = False
-    writable: tuple[str, ...] = ()
+    home: str | None = None
+    owner: tuple[int, int] = (0, 0)
     shared_memory: int = 1 << 30
 
 
@@ -86,7 +87,9 @@ def run_arguments(run: Run) -> dict[str, Any]:
     if run.read_only:
         arguments["read_only"] = True
         folders = {"/tmp": "exec,mode=1777", "/run": "mode=1777"}  # noqa: S108 - inside
-        arguments["tmpfs"] = folders | dict.fromkeys(run.writable, "mode=1777")
+        if run.home is not None:
+            folders[run.home] = "mode=0755,uid={},gid={}".format(*run.owner)
+        arguments["tmpfs"] = folders
     return arguments
 
 
@@ -120,10 +123,10 @@ class Container:
             if bindings
         }
 
-    def output(self) -> Iterator[bytes]:
-        """What it prints, stdout and stderr, from the beginning until it ends."""
+    def output(self, *, stdout: bool = True, stderr: bool = True) -> Iterator[bytes]:
+        """What it prints to one stream or both, from the beginning until it ends."""
         with translated(RunError, "Docker does not pass on the output of a container"):
-            yield from self._container.logs(stream=True, follow=True)
+            yield from self._container.logs(stdout=stdout, stderr=stderr, stream=True, follow=True)
 
     def wait(self) -> int:
         """Wait for its end and return its exit code."""
