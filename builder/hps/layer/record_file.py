@@ -142,8 +142,8 @@ def check(
             f"{where} does not hold what its RECORD says",
             details=tuple(sorted(faults)[:50]),
             got=f"{len(faults)} faults",
-            hint="the wheel was changed after it was built: ask for another version, or, to install "
-            "its files as they are, name the project in python.wrong-records of the target",
+            hint="the wheel was changed after it was built: ask for another version, or name the "
+            "project in python.wrong-records of the target to install its files as they are",
         )
 
 
