@@ -34,7 +34,9 @@ class Kitchen:
 
     def scheduler(self, *, again: bool = False) -> Scheduler:
         workshop = Workshop(self.store, Bubblewrap(), threading.Event())
-        return Scheduler(workshop, self.store.traces, lambda: {"text/1": self.make}, workers=2, again=again)
+        return Scheduler(
+            workshop, self.store.traces, lambda: {"text/1": self.make}, workers=2, again=again
+        )
 
 
 def step(label: str, *inputs: Step, **parameters: str) -> Step:
