@@ -327,6 +327,13 @@ def write_project(folder: Path, keyring: Path | None) -> None:
         shutil.copy(keyring, folder / "archive.gpg")
 
 
+def copy_store(source: Path, to: Path) -> None:
+    """A store of one's own: a lock on one file would be a lock on all that are linked to it."""
+    copy_tree(source, to)
+    (to / "lock").unlink()
+    (to / "lock").touch()
+
+
 def copy_tree(source: Path, to: Path) -> None:
     """A copy by hard links."""
     subprocess.run(["cp", "-al", str(source), str(to)], check=True)
@@ -406,7 +413,7 @@ def base(shared: Path, debs: Path, debian_archive: Archive) -> Base:
     made = Base(shared / "laboratory")
     with only_once(made.folder) as empty, Index() as index:
         if empty:
-            copy_tree(debs / "store", made.store)
+            copy_store(debs / "store", made.store)
             shutil.rmtree(made.store / "indexes")
             write_project(made.project, debian_archive.keyring)
             for file, data in STANDARD:
@@ -431,7 +438,7 @@ def lab(tmp_path: Path, base: Base, debian_archive: Archive) -> Iterator[Laborat
             path.unlink()
             path.write_bytes(data)
     shutil.copy(debian_archive.keyring, tmp_path / "project" / "archive.gpg")
-    copy_tree(base.store, tmp_path / "store")
+    copy_store(base.store, tmp_path / "store")
     with Index() as index:
         for file, data in STANDARD:
             index.add(file, data)

@@ -6,7 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hps.build.conflicts import conflicts
+from hps.build.conflicts import conflicts, idle_rules
+from hps.config.schema import Keep
 from hps.layer.index import IndexLine
 
 
@@ -68,3 +69,15 @@ def test_none_is_found_exactly_when_all_agree(contents: list[dict[str, str]]) ->
             said.setdefault(path, set()).add(content)
     disagreed = {path for path, values in said.items() if len(values) > 1}
     assert {text.split(":")[0].strip("/") for text in conflicts(layers)} == disagreed
+
+
+def test_rules_that_keep_nothing_are_found() -> None:
+    def rule(path: str, owner: str) -> Keep:
+        return Keep.model_validate({"path": path, "from": owner})
+
+    lines = [line("a/b", "one"), line("a/c/d", "two"), line("ab", "three")]
+    useful = [rule("/a/b", "one"), rule("/a/c", "two"), rule("/a", "two")]
+    idle = [rule("/a/b", "two"), rule("/a", "three"), rule("/x", "one")]
+    assert idle_rules([*useful, *idle], lines) == idle
+    assert idle_rules([], lines) == []
+    assert idle_rules(idle, []) == idle

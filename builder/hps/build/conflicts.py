@@ -1,8 +1,10 @@
 """Two owners of one path: an error when the image is locked, never a surprise of the overlay."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 
 from hps.build.workbench import Workbench
+from hps.config.schema import Keep
 from hps.digest import Blob
 from hps.errors import ConflictError
 from hps.layer.index import IndexLine, read_index
@@ -10,8 +12,14 @@ from hps.layer.index import IndexLine, read_index
 _SHOWN = 20
 
 
-def check_conflicts(bench: Workbench, layers: Sequence[tuple[str, Blob]]) -> None:
-    """Compare the layers of an image path by path; raises ConflictError naming the owners."""
+def check_conflicts(
+    bench: Workbench, layers: Sequence[tuple[str, Blob]], rules: Sequence[Keep]
+) -> None:
+    """Compare the layers of an image path by path.
+
+    Raises:
+        ConflictError: two owners differ about a path, or a `keep` rule keeps nothing.
+    """
 
     def lines(index: Blob) -> Iterable[IndexLine]:
         with bench.store.open(index.digest) as file:
@@ -24,6 +32,28 @@ def check_conflicts(bench: Workbench, layers: Sequence[tuple[str, Blob]]) -> Non
             details=tuple(found[:_SHOWN]),
             hint='say whose file stays: [[targets.NAME.keep]] path = "/…", from = "PACKAGE"',
         )
+    everything = itertools.chain.from_iterable(lines(index) for _, index in layers)
+    if idle := idle_rules(rules, everything if rules else ()):
+        raise ConflictError(
+            "a rule of hps.toml keeps nothing, and takes its path from all others",
+            details=tuple(f"keep {rule.path} from {rule.from_}" for rule in idle),
+            hint="correct path and name; `hps why` names packages as rules do",
+        )
+
+
+def idle_rules(rules: Iterable[Keep], lines: Iterable[IndexLine]) -> list[Keep]:
+    """The rules whose package brings nothing at their path, and nothing below it."""
+    left = list(rules)
+    for line in lines:
+        if not left:
+            break
+        left = [rule for rule in left if not _keeps(rule, line)]
+    return left
+
+
+def _keeps(rule: Keep, line: IndexLine) -> bool:
+    path = rule.path.strip("/")
+    return line.owner == rule.from_ and (line.path == path or line.path.startswith(f"{path}/"))
 
 
 def conflicts(layers: Iterable[tuple[str, Iterable[IndexLine]]]) -> list[str]:

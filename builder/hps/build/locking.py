@@ -276,7 +276,8 @@ def _with_layers(
     epoch = bench.project.config.lock.source_date_epoch
     graph = Graph(target, config, epoch)
     done = realise(bench, target, [layer.step for layer in graph.layers])
-    check_conflicts(bench, [(layer.name, done[layer.step]["index"]) for layer in graph.layers])
+    indexes = [(layer.name, done[layer.step]["index"]) for layer in graph.layers]
+    check_conflicts(bench, indexes, config.keep)
     known = {layer.diff_id: layer.paths for layer in old.layers} if old else {}
     layers = tuple(_layer(bench, layer, done[layer.step], known) for layer in graph.layers)
     return target.model_copy(update={"layers": layers})

@@ -101,7 +101,20 @@ class Project:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file by rename; a crash leaves the old one or the new one, never a part."""
+    """Replace a file by rename; a crash leaves the old one or the new one, never a part.
+
+    Raises:
+        UsageError: it cannot be written: full disk, read-only, no permission.
+    """
+    try:
+        _write_atomically(path, data)
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror}", hint="nothing of it was changed"
+        ) from error
+
+
+def _write_atomically(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:

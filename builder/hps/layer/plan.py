@@ -115,7 +115,7 @@ def _conflict(one: Entry, other: Entry, ours: str, theirs: str) -> ConflictError
     return ConflictError(
         f"{one.owner} and {other.owner} both bring {one.path}",
         details=(f"{one.owner}: {ours}", f"{other.owner}: {theirs}"),
-        hint="prune the path from one of them, or ask for only one",
+        hint='say whose file stays: [[targets.NAME.keep]] path = "/…", from = "PACKAGE"',
     )
 
 
