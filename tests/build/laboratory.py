@@ -368,7 +368,13 @@ def only_once(folder: Path) -> Iterator[bool]:
     folder.mkdir(exist_ok=True)
     with (folder / "lock").open("wb") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        yield not (folder / "done").exists()
+        if (folder / "failed").exists():
+            pytest.fail(f"the laboratory could not be made: {(folder / 'failed').read_text()}")
+        try:
+            yield not (folder / "done").exists()
+        except BaseException as error:
+            (folder / "failed").write_text(str(error))
+            raise
         (folder / "done").touch()
 
 
@@ -390,11 +396,13 @@ def _fetch_debs(folder: Path) -> None:
     config = CONFIG.replace('keyring = "archive.gpg"\n', "").split("[targets.cpu.python]")[0]
     (project / "hps.toml").write_text(config)
     store = Store(folder / "store")
-    subprocess.run(
+    done = subprocess.run(
         [*HPS, "-C", str(project), "lock", "--store", str(store.root)],
-        check=True,
+        check=False,
         capture_output=True,
+        text=True,
     )
+    assert done.returncode == 0, done.stderr
     for deb in text.read((project / "hps.lock").read_bytes()).targets[0].debs:
         blob = store.path(deb.digest)
         place = folder / deb.pool

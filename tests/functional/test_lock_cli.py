@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from hps.digest import Digest
 from hps.lock import text
-from tests.build.laboratory import STANDARD, Laboratory
+from tests.build.laboratory import STANDARD, Laboratory, tar_gz
 from tests.lock.test_text import reseal
 
 pytestmark = pytest.mark.network
@@ -266,3 +268,29 @@ def test_line_ends_of_the_lock_do_not_matter(lab: Laboratory) -> None:
     lab.lock_path.write_bytes(data.replace(b"\n", b"\r\n"))
     lab.run("build", "--frozen")
     assert text.read(reseal(data)) == lab.lock
+
+
+@pytest.mark.slow
+def test_an_sdist_that_needs_setuptools(lab: Laboratory, tmp_path: Path) -> None:
+    """What builds it is resolved, locked and used in the sandbox; the image holds none of it."""
+    download = ["pip", "download", "--quiet", "--no-deps", "--dest", str(tmp_path), "setuptools"]
+    subprocess.run([sys.executable, "-m", *download], check=True, capture_output=True)
+    (setuptools,) = tmp_path.glob("setuptools-*.whl")
+    lab.index.add(setuptools.name, setuptools.read_bytes())
+    files = {
+        "pyproject.toml": '[build-system]\nrequires = ["setuptools>=61"]\n',
+        "setup.py": "from setuptools import setup\n"
+        "setup(name='older', version='0.1', py_modules=['older'])\n",
+        "older.py": "OLD = True\n",
+    }
+    data = tar_gz({f"older-0.1/{name}": text for name, text in files.items()})
+    lab.index.add("older-0.1.tar.gz", data)
+    lab.edit('sdists = ["crafted"]', 'sdists = ["crafted", "older"]')
+    lab.edit("app\n", "app\nolder\n", lab.folder / "app.in")
+    lab.run("lock")
+    (older,) = (one for one in lab.target.sdists if one.name == "older")
+    assert [one.file for one in older.build] == [setuptools.name]
+    assert {wheel.name for wheel in lab.target.wheels} == {"app", "base"}
+    lab.run("build", "--frozen")
+    assert "older 0.1" in lab.run("why", "*/dist-packages/older.py").out
+    lab.run("why", "*/dist-packages/setuptools", code=2)
