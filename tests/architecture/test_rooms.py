@@ -15,7 +15,7 @@ SERVER = sorted((ROOT / "server_env").rglob("*.py")) + sorted((ROOT / "sdk").rgl
 PURE = (
     "canonical.py digest.py errors.py config/schema.py config/check.py config/positions.py config/meaning.py lock/records.py "
     "lock/text.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
-    "layer/entry.py layer/paths.py oci/image.py build/graph.py"
+    "layer/entry.py layer/paths.py oci/image.py build/graph.py build/kept.py build/reasons.py"
 ).split()
 IMPURE = set(
     "io os pathlib random requests secrets shutil socket subprocess tempfile time urllib".split()

@@ -14,7 +14,6 @@ def with_layers(base: Lock, *layers: tuple[str, str, int]) -> Lock:
         Layer(
             name=name,
             kind="wheels",
-            version=1,
             members=(name,),
             diff_id=diff_id * 64,
             size=size,

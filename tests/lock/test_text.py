@@ -48,7 +48,6 @@ def lock(*wheels: Wheel) -> Lock:
     layer = Layer(
         name="debian",
         kind="debian",
-        version=1,
         members=("libc6",),
         diff_id=HEX,
         size=10240,
@@ -67,7 +66,7 @@ def lock(*wheels: Wheel) -> Lock:
         inputs=(("targets.cpu.debian.packages", "00112233aabbccdd"),),
     )
     resolver = Resolver(name="uv", version="0.13.9", flags=("--no-build",))
-    return Lock(resolver=resolver, targets=(target,))
+    return Lock(resolver=resolver, functions={"wheels": 1}, targets=(target,))
 
 
 def reseal(data: bytes) -> bytes:

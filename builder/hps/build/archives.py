@@ -81,11 +81,13 @@ def _fetch(bench: Workbench, wanted: Archive | Weights) -> Blob:
 def _wheel(bench: Workbench, target: LockedTarget, archive: Archive) -> LockedArchive:
     requirement = Requirement(str(archive.wheel))
     index = PythonIndex(archive.index, bench.origins.python_index(archive.index), bench.http)
-    file = choose_file(
-        index.files(requirement.name), requirement, target, bench.project.config.lock.as_of
-    )
+    files = index.files(requirement.name)
+    file = choose_file(files, requirement, target, bench.project.config.lock.as_of)
+    told = files[file].sha256
     request = NewRequest(
-        file=file, origin=PythonOrigin(alias=archive.index, project=requirement.name)
+        file=file,
+        origin=PythonOrigin(alias=archive.index, project=requirement.name),
+        digest=Digest(told) if told else None,
     )
     watch = bench.progress.fetching([(file, 0)])
     blob = bench.fetcher.fetch_new([request], watch)[0]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-from hps.build.graph import ARCHIVE, BYTECODE, DEBIAN, FILES, SDIST, SYSTEM, WHEELS
+from hps.build.graph import kind
 from hps.build.trees import KIND as TREES_KIND
 from hps.build.trees import trees_layer
 from hps.build.writing import scratch, write
@@ -38,14 +38,14 @@ Made = Mapping[str, Blob]
 def executors(root: Path) -> dict[str, Executor]:
     """Every kind of step of a project; `root` is its folder, read by the trees step alone."""
     return {
-        f"debian-layer/{DEBIAN}": debian_layer,
-        f"system-layer/{SYSTEM}": system_layer,
-        f"compiler/{BYTECODE}": compiler,
-        f"bytecode/{BYTECODE}": bytecode,
-        f"wheels-layer/{WHEELS}": wheels_layer,
-        f"sdist/{SDIST}": sdist_step,
-        f"archive-layer/{ARCHIVE}": archive_layer,
-        f"files-layer/{FILES}": files_layer,
+        kind("debian"): debian_layer,
+        kind("system"): system_layer,
+        kind("compiler"): compiler,
+        kind("bytecode"): bytecode,
+        kind("wheels"): wheels_layer,
+        kind("sdist"): sdist_step,
+        kind("archive"): archive_layer,
+        kind("files"): files_layer,
         TREES_KIND: partial(trees_layer, root),
     }
 

@@ -17,7 +17,6 @@ from hps.layer.entry import Scheme
 from hps.lock.records import (
     Artifact,
     Deb,
-    Layer,
     LockedArchive,
     LockedTarget,
     Package,
@@ -25,11 +24,23 @@ from hps.lock.records import (
     Wheel,
 )
 
-DEBIAN, SYSTEM, BYTECODE, WHEELS = 1, 1, 1, 1
-SDIST, ARCHIVE, FILES = 1, 1, 1
+# The versions of all functions that shape a layer. One grows when the same inputs would give
+# other bytes; hps.lock records them, so that a lock made by another hps is told from a fault.
+FUNCTIONS = {
+    "archive": 1,
+    "bytecode": 1,
+    "compiler": 1,
+    "debian": 1,
+    "files": 1,
+    "sdist": 1,
+    "system": 1,
+    "wheels": 1,
+}
 
-_VERSIONS = {"debian": DEBIAN, "system": SYSTEM, "archive": ARCHIVE, "wheels": WHEELS}
-_VERSIONS |= {"files": FILES}
+
+def kind(function: str) -> str:
+    """The kind of step that applies a function: its name and version."""
+    return f"{function}/{FUNCTIONS[function]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +51,6 @@ class PlannedLayer:
     kind: str
     members: tuple[str, ...]
     step: Step
-
-    @property
-    def version(self) -> int:
-        """The version of its layer function."""
-        return _VERSIONS[self.kind]
 
 
 class Graph:
@@ -69,7 +75,7 @@ class Graph:
             "interpreter", closure(target.debs, (f"python{target.python_version}",))
         )
         self.compiler = Step(
-            f"compiler/{BYTECODE}",
+            kind("compiler"),
             "bytecode compiler",
             {"root": (self.interpreter_root, "layer")},
             {"interpreter": self._scheme.interpreter},
@@ -96,7 +102,7 @@ class Graph:
 
     def _debian_step(self, label: str, debs: Sequence[Deb]) -> Step:
         return Step(
-            f"debian-layer/{DEBIAN}",
+            kind("debian"),
             label,
             {f"{deb.name}:{deb.architecture}": deb.digest for deb in debs},
             {
@@ -112,14 +118,14 @@ class Graph:
 
     def _system_layer(self) -> PlannedLayer:
         step = Step(
-            f"system-layer/{SYSTEM}",
+            kind("system"),
             "system configuration",
             {"root": (self.system_root, "layer")},
             {
                 "user": self._config.image.user.model_dump(),
                 "python": self._target.python_version,
                 "interpreter": self._scheme.interpreter,
-                "bytecode": BYTECODE,
+                "bytecode": kind("bytecode"),
                 "epoch": self._epoch,
             },
         )
@@ -133,7 +139,7 @@ class Graph:
                 raise LockError(f"hps.lock holds no archive {archive.name}", hint="hps lock")
             artifact = locked[archive.name]
             step = Step(
-                f"archive-layer/{ARCHIVE}",
+                kind("archive"),
                 archive.name,
                 {"archive": artifact.digest},
                 _archive_parameters(archive, artifact) | {"epoch": self._epoch},
@@ -145,7 +151,7 @@ class Graph:
         if not self._target.files:
             return []
         step = Step(
-            f"files-layer/{FILES}",
+            kind("files"),
             "files",
             {f"file:{file.to}": file.digest for file in self._target.files},
             {
@@ -177,7 +183,7 @@ class Graph:
             inputs[f"wheel:{one.name}"] = wheel
             inputs[f"bytecode:{one.name}"] = (self._bytecode(one, wheel), "bytecode")
         return Step(
-            f"wheels-layer/{WHEELS}",
+            kind("wheels"),
             f"layer {name}",
             inputs,
             {
@@ -195,7 +201,7 @@ class Graph:
 
     def _bytecode(self, one: Package, wheel: Input) -> Step:
         return Step(
-            f"bytecode/{BYTECODE}",
+            kind("bytecode"),
             f"bytecode {one.name}",
             {
                 "wheel": wheel,
@@ -215,7 +221,7 @@ class Graph:
         inputs: dict[str, Input] = {f"build:{wheel.name}": wheel.digest for wheel in build}
         inputs |= {"sdist": artifact.digest, "root": (self.build_root, "layer")}
         return Step(
-            f"sdist/{SDIST}",
+            kind("sdist"),
             f"wheel {name}" if hook == "build_wheel" else f"build requirements {name}",
             inputs,
             {
@@ -257,11 +263,6 @@ def wheel_groups(
     rest = sorted((one for one in wheels if one.name not in alone), key=lambda one: one.name)
     groups = [(one.name, [one]) for one in large]
     return [*groups, ("python", rest)] if rest else groups
-
-
-def planned(layer: Layer) -> tuple[str, str, int, tuple[str, ...]]:
-    """What a locked layer says of its plan, to compare with a PlannedLayer."""
-    return layer.name, layer.kind, layer.version, layer.members
 
 
 def _archive_parameters(archive: Archive, artifact: LockedArchive) -> dict[str, object]:

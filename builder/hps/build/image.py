@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hps.build.graph import Graph, PlannedLayer
+from hps.build.graph import FUNCTIONS, Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.trees import trees_step
 from hps.build.workbench import Workbench, artifacts
@@ -81,6 +81,7 @@ def _build(
     config = bench.project.target(name)
     _check_facts(bench, lock, locked)
     graph = Graph(locked, config, lock.source_date_epoch)
+    check_functions(lock)
     check_plan(locked, graph.layers)
     trees = trees_step(bench.project.root, config.trees, lock.source_date_epoch)
     steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
@@ -151,19 +152,34 @@ def check_wheel(sdist: Sdist, outputs: Outputs) -> None:
         )
 
 
+def check_functions(lock: Lock) -> None:
+    """Compare the versions of the layer functions; raises LockError when they differ."""
+    if dict(lock.functions) == FUNCTIONS:
+        return
+    names = sorted(lock.functions.keys() | FUNCTIONS.keys())
+    raise LockError(
+        "hps.lock was made with other layer functions than this hps has",
+        details=tuple(
+            f"{name}: lock {lock.functions.get(name, 'none')}, hps {FUNCTIONS.get(name, 'none')}"
+            for name in names
+            if lock.functions.get(name) != FUNCTIONS.get(name)
+        ),
+        hint="hps lock, or use the version of hps that made the lock",
+    )
+
+
 def check_plan(locked: LockedTarget, layers: Sequence[PlannedLayer]) -> None:
     """Compare the plan of the lock with the one that its artifacts give.
 
     Raises:
         LockError: they differ: another version of hps made the lock, or it was tampered with.
     """
-    old = [(one.name, one.kind, one.version, one.members) for one in locked.layers]
-    new = [(one.name, one.kind, one.version, one.members) for one in layers]
+    old = [(one.name, one.kind, one.members) for one in locked.layers]
+    new = [(one.name, one.kind, one.members) for one in layers]
     if old == new:
         return
-    differing = [str(one[:3]) for one in old if one not in new] + [
-        str(one[:3]) for one in new if one not in old
-    ]
+    differing = [f"the lock has {one[0]} ({one[1]})" for one in old if one not in new]
+    differing += [f"hps makes {one[0]} ({one[1]})" for one in new if one not in old]
     raise LockError(
         f"hps.lock plans other layers for {locked.name} than this hps makes",
         details=tuple(differing[:10]),
@@ -177,7 +193,7 @@ def _proved(
     plan: Sequence[PlannedLayer],
     done: Mapping[Step, Outputs],
 ) -> Iterator[BuiltLayer]:
-    """The layers in order, each compared with the lock (DESIGN promise 1)."""
+    """The layers in order, each compared with the lock."""
     for expected, layer in zip(locked.layers, plan, strict=True):
         made = _layer(layer.name, done[layer.step], locked=True)
         if made.blob.digest != expected.digest:

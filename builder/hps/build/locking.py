@@ -17,16 +17,18 @@ from packaging.utils import canonicalize_name
 
 from hps.build.archives import lock_archives, lock_files
 from hps.build.conflicts import check_conflicts
-from hps.build.graph import Graph, PlannedLayer
+from hps.build.graph import FUNCTIONS, Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.image import index_lines, realise
+from hps.build.kept import keeps_debs, keeps_python
 from hps.build.sdists import SdistLocker, find_links
 from hps.build.workbench import Workbench
 from hps.build.writing import scratch
 from hps.config.schema import DebianSource, Target
+from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
-from hps.errors import LockError
+from hps.errors import LockError, OfflineError
 from hps.lock.apt import Suite
 from hps.lock.debian import DebianArchive, PackageSet, archive_of, resolve_debs, snapshot_address
 from hps.lock.python import PythonRequest, Requirement, ResolvedWheel, resolve
@@ -74,11 +76,13 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
         BuildError: a layer could not be made.
     """
     locked: dict[str, LockedTarget] = {}
-    resolver: Resolver | None = None
+    resolver: Resolver | None = old.resolver if old else None
+    if old is not None and dict(old.functions) != FUNCTIONS:
+        names = tuple(bench.project.config.targets)  # the layers of all of them are other ones now
     with bench.store.session():
         for name in names:
             before = old.target(name) if old else None
-            work = partial(_lock_target, bench, name, before, upgrade)
+            work = partial(_lock_target, bench, name, before, upgrade, resolver)
             locked[name], resolver = healing(bench, work)
     kept = {target.name: target for target in old.targets} if old else {}
     targets = [(kept | locked).get(name) for name in bench.project.config.targets]
@@ -87,16 +91,27 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
     return Lock(
         resolver=resolver,
         source_date_epoch=bench.project.config.lock.source_date_epoch,
+        functions=FUNCTIONS,
         targets=tuple(target for target in targets if target is not None),
     )
 
 
 def _lock_target(
-    bench: Workbench, name: str, old: LockedTarget | None, upgrade: Upgrade, _healed: bool
+    bench: Workbench,
+    name: str,
+    old: LockedTarget | None,
+    upgrade: Upgrade,
+    resolver: Resolver | None,
+    _healed: bool,
 ) -> tuple[LockedTarget, Resolver]:
     config = bench.project.target(name)
-    bench.progress.note(f"{name}: resolving Debian packages")
-    debs, build_debs = _debs(bench, config, old, upgrade)
+    inputs = bench.project.inputs(name)
+    kept = None if upgrade.everything else old
+    if kept is not None and keeps_debs(kept, dict(inputs), upgrade.packages):
+        debs, build_debs = kept.debs, kept.build_debs
+    else:
+        bench.progress.note(f"{name}: resolving Debian packages")
+        debs, build_debs = _debs(bench, config, old, upgrade)
     target = LockedTarget(
         name=name,
         platform=config.platform,
@@ -104,19 +119,14 @@ def _lock_target(
         glibc=glibc(debs),
         debs=debs,
         build_debs=build_debs,
-        inputs=bench.project.inputs(name),
+        inputs=inputs,
     )
-    locker = SdistLocker(bench, target, config, partial(_build_wheels, bench, target, config))
-    sdists = [
-        locker.lock(text, None if upgrade.names(ParsedRequirement(text).name) else old)
-        for text in sorted(config.python.sdists)
-    ]
-    bench.progress.note(f"{name}: resolving Python packages")
-    chosen, resolver = _python(bench, target, config, sdists, old=old, upgrade=upgrade)
+    if kept and resolver and keeps_python(kept, dict(inputs), upgrade.packages, target.glibc):
+        target = target.model_copy(update={"wheels": kept.wheels, "sdists": kept.sdists})
+    else:
+        target, resolver = _python(bench, target, config, old=old, upgrade=upgrade)
     target = target.model_copy(
         update={
-            "wheels": _wheels(bench, config, chosen, {one.wheel for one in sdists}),
-            "sdists": _used(sdists, chosen),
             "archives": lock_archives(bench, target, config, old, upgrade.names),
             "files": lock_files(bench, config),
         }
@@ -136,6 +146,11 @@ def _debs(
     bench: Workbench, config: Target, old: LockedTarget | None, upgrade: Upgrade
 ) -> tuple[tuple[Deb, ...], tuple[Deb, ...]]:
     """The packages of the image, and those that only the build environment has."""
+    if bench.offline:
+        raise OfflineError(
+            "choosing Debian packages asks their archive, and nothing may be fetched",
+            hint="leave out --offline; what hps.toml did not change is kept without asking anyone",
+        )
     wanted = {*config.debian.packages, *_ALWAYS, f"python{config.python_version}"}
     before = {deb.name: deb.version for deb in (*old.debs, *old.build_debs)} if old else {}
     image = PackageSet(tuple(sorted(wanted)), preferences=before, upgrade=upgrade.choice())
@@ -205,24 +220,32 @@ def _python(
     bench: Workbench,
     target: LockedTarget,
     config: Target,
-    sdists: Sequence[Sdist],
     *,
     old: LockedTarget | None,
     upgrade: Upgrade,
-) -> tuple[tuple[ResolvedWheel, ...], Resolver]:
+) -> tuple[LockedTarget, Resolver]:
+    """The target with its Python packages chosen; sdists are built for that."""
+    locker = SdistLocker(bench, target, config, partial(_build_wheels, bench, target, config))
+    sdists = [
+        locker.lock(text, None if upgrade.names(ParsedRequirement(text).name) else old)
+        for text in sorted(config.python.sdists)
+    ]
+    bench.progress.note(f"{target.name}: resolving Python packages")
     lines = bench.project.requirements(target.name)
     asked = [Requirement(line.text, Path(line.file).name) for line in lines]
     packages: tuple[Package, ...] = (*old.wheels, *old.sdists) if old else ()
-    before = {one.name: one.version for one in packages}
     with scratch(bench.store) as folder:
         request = replace(
             python_request(bench, target, config, asked),
-            preferences=before,
+            preferences={one.name: one.version for one in packages},
             upgrade=upgrade.choice(),
             find_links=find_links(bench, sdists, folder),
         )
         resolution = resolve(request)
-    return resolution.wheels, resolution.resolver
+    chosen = resolution.wheels
+    wheels = _wheels(bench, config, chosen, {one.wheel for one in sdists})
+    update = {"wheels": wheels, "sdists": _used(sdists, chosen)}
+    return target.model_copy(update=update), resolution.resolver
 
 
 def _wheels(
@@ -276,11 +299,26 @@ def _with_layers(
     epoch = bench.project.config.lock.source_date_epoch
     graph = Graph(target, config, epoch)
     done = realise(bench, target, [layer.step for layer in graph.layers])
+    if old is not None and _same_layers(old, target, graph.layers, done):
+        return target.model_copy(update={"layers": old.layers})
     indexes = [(layer.name, done[layer.step]["index"]) for layer in graph.layers]
     check_conflicts(bench, indexes, config.keep)
     known = {layer.diff_id: layer.paths for layer in old.layers} if old else {}
     layers = tuple(_layer(bench, layer, done[layer.step], known) for layer in graph.layers)
     return target.model_copy(update={"layers": layers})
+
+
+def _same_layers(
+    old: LockedTarget,
+    target: LockedTarget,
+    plan: Sequence[PlannedLayer],
+    done: Mapping[Step, Outputs],
+) -> bool:
+    """Whether the layers are those of the old lock, whose conflicts have been looked for."""
+    keep = f"targets.{target.name}.keep"
+    before = [(one.name, one.kind, one.members, one.diff_id) for one in old.layers]
+    now = [(one.name, one.kind, one.members, done[one.step]["layer"].digest.hex) for one in plan]
+    return before == now and dict(old.inputs).get(keep) == dict(target.inputs).get(keep)
 
 
 def _layer(
@@ -294,7 +332,6 @@ def _layer(
     return Layer(
         name=planned.name,
         kind=planned.kind,  # type: ignore[arg-type] # one of the kinds, checked by the record
-        version=planned.version,
         members=planned.members,
         diff_id=tar.digest.hex,
         size=tar.size,

@@ -18,7 +18,6 @@ from hps.layer.patterns import left_out
 from hps.layer.spool import Content, Spool
 from hps.layer.tar_reader import Member
 
-VERSION = 1  # of the layer function
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # APPNOTE.TXT 4.3.7, and 4.3.16 for an empty one
 _NAMES_COMPARED = 5000  # difflib takes 10 µs and more for each
 

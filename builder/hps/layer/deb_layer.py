@@ -20,8 +20,6 @@ from hps.layer.paths import Limits
 from hps.layer.spool import Content, Spool
 from hps.layer.tar_reader import Member
 
-VERSION = 1  # of the layer function: grows when the same packages give other entries
-
 _THREADS = 2
 # Modes that mean something; all others become 0755 or 0644, so set-user-ID bits are gone.
 _MODES = {"tmp": 0o1777, "var/tmp": 0o1777, "run/lock": 0o1777}

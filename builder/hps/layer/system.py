@@ -17,8 +17,6 @@ from hps.layer.dpkg_database import text_entry
 from hps.layer.entry import Entry
 from hps.layer.image_root import ImageRoot
 
-VERSION = 1  # grows when the same root gives other entries
-
 ENVIRONMENT: Mapping[str, str] = {"LANG": "C.UTF-8"}  # libc-bin ships this locale ready-made
 
 _SCRIPT = """\

@@ -1,7 +1,7 @@
 """What hps.lock holds: frozen records, checked field by field when a lock is read.
 
 Nothing here names a host or a path of a machine: an artifact is known by alias, name, size and
-digest (DESIGN promise 3). The text form is in `hps.lock.text`.
+digest. The text form is in `hps.lock.text`.
 """
 
 from typing import Annotated, Literal
@@ -128,7 +128,6 @@ class Layer(Record):
 
     name: str
     kind: Literal["debian", "system", "archive", "wheels", "files"]
-    version: int  # of the layer function
     members: tuple[str, ...]
     diff_id: Hex
     size: Size
@@ -176,6 +175,7 @@ class Lock(Record):
         "none"  # layers are stored as plain tar: the blob digest is the diff_id
     )
     source_date_epoch: int = Field(0, ge=0)
+    functions: dict[str, Annotated[int, Field(ge=1)]]  # versions of all that shapes a layer
     targets: tuple[LockedTarget, ...]
 
     def target(self, name: str) -> LockedTarget | None:

@@ -1,4 +1,4 @@
-"""Fetch artifacts into the store, verifying while reading (DESIGN promises 3 and 7).
+"""Fetch artifacts into the store, verifying while reading.
 
 Where an alias lives is decided by `origins`, how bytes travel by `http`, what is right by the
 lock. Here: what is missing, which place is tried next, and one report for all that failed.

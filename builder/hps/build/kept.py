@@ -1,0 +1,59 @@
+"""What of an old lock still holds: the choices of a resolver whose inputs mean the same. Pure.
+
+`hps lock` does not ask a resolver again for what nobody changed: the choice would only differ by
+what was published since, and that is what `--upgrade` is for.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+
+from packaging.utils import canonicalize_name
+
+from hps.lock.records import LockedTarget
+
+# Key paths below targets.NAME, or of the whole file, that decide a resolver's answer.
+_DEBIAN = ("debian.packages", "debian.source", "build.packages", "platform", "python-version")
+_PYTHON = ("python.index", "python.sdists", "python.prerelease")
+_SHARED = ("sources.debian.",)
+_TIMES = ("requirements", "lock.as-of", "lock.source-date-epoch")
+
+
+def keeps_debs(old: LockedTarget, now: Mapping[str, str], upgraded: Collection[str]) -> bool:
+    """Whether the Debian packages of an old lock are still what would be asked for.
+
+    Args:
+        old: the target as it was locked.
+        now: the meaning of hps.toml by key path, as in `LockedTarget.inputs`.
+        upgraded: names of packages that are to be chosen anew.
+    """
+    debs = {deb.name for deb in (*old.debs, *old.build_debs)}
+    python = {canonicalize_name(name) for name in _projects(old)}
+    strangers = {name for name in upgraded if canonicalize_name(name) not in python}
+    return debs.isdisjoint(upgraded) and not strangers and _same(old, now, _is_debian)
+
+
+def keeps_python(
+    old: LockedTarget, now: Mapping[str, str], upgraded: Collection[str], glibc: str
+) -> bool:
+    """Whether the Python packages of an old lock are; `glibc` is that of the Debian packages."""
+    debs = {deb.name for deb in (*old.debs, *old.build_debs)}
+    return set(upgraded) <= debs and glibc == old.glibc and _same(old, now, _is_python)
+
+
+def _projects(old: LockedTarget) -> list[str]:
+    archives = [one.project for one in old.archives if one.project]
+    return [one.name for one in old.wheels] + [one.name for one in old.sdists] + archives
+
+
+def _same(old: LockedTarget, now: Mapping[str, str], counts: Callable[[str, str], bool]) -> bool:
+    before = dict(old.inputs)
+    keys = {key for key in before.keys() | now.keys() if counts(key, old.name)}
+    return all(before.get(key) == now.get(key) for key in keys)
+
+
+def _is_debian(key: str, target: str) -> bool:
+    return key.startswith(_SHARED) or key.removeprefix(f"targets.{target}.") in _DEBIAN
+
+
+def _is_python(key: str, target: str) -> bool:
+    own = key.removeprefix(f"targets.{target}.")
+    return _is_debian(key, target) or own in _PYTHON or key in _TIMES
