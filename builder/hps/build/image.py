@@ -86,9 +86,7 @@ def _build(
     trees = trees_step(bench.project.root, config.trees, lock.source_date_epoch)
     steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
     done = realise(bench, locked, steps, again=again)
-    for sdist in locked.sdists:
-        if graph.sdists[sdist.name] in done:
-            check_wheel(sdist, done[graph.sdists[sdist.name]])
+    check_wheels(locked, graph, done)
     layers = list(_proved(bench, locked, graph.layers, done))
     if trees:
         layers.append(_layer("trees", done[trees], locked=False))
@@ -138,6 +136,13 @@ def _check_facts(bench: Workbench, lock: Lock, locked: LockedTarget) -> None:
             got=said,
             hint="it was tampered with: take it back from your history, or hps lock",
         )
+
+
+def check_wheels(locked: LockedTarget, graph: Graph, done: Mapping[Step, Outputs]) -> None:
+    """Compare the wheels that sdists became with the lock, as far as they were looked at."""
+    for sdist in locked.sdists:
+        if graph.sdists[sdist.name] in done:
+            check_wheel(sdist, done[graph.sdists[sdist.name]])
 
 
 def check_wheel(sdist: Sdist, outputs: Outputs) -> None:

@@ -19,9 +19,9 @@ from hps.build.archives import lock_archives, lock_files
 from hps.build.conflicts import check_conflicts
 from hps.build.graph import FUNCTIONS, Graph, PlannedLayer
 from hps.build.healing import healing
-from hps.build.image import index_lines, realise
+from hps.build.image import check_wheels, index_lines, realise
 from hps.build.kept import keeps_debs, keeps_python
-from hps.build.sdists import SdistLocker, find_links
+from hps.build.sdists import SdistLocker, find_links, narrowed
 from hps.build.workbench import Workbench
 from hps.build.writing import scratch
 from hps.config.schema import DebianSource, Target
@@ -226,12 +226,15 @@ def _python(
 ) -> tuple[LockedTarget, Resolver]:
     """The target with its Python packages chosen; sdists are built for that."""
     locker = SdistLocker(bench, target, config, partial(_build_wheels, bench, target, config))
+    lines = bench.project.requirements(target.name)
     sdists = [
-        locker.lock(text, None if upgrade.names(ParsedRequirement(text).name) else old)
+        locker.lock(
+            narrowed(text, [line.text for line in lines]),
+            None if upgrade.names(ParsedRequirement(text).name) else old,
+        )
         for text in sorted(config.python.sdists)
     ]
     bench.progress.note(f"{target.name}: resolving Python packages")
-    lines = bench.project.requirements(target.name)
     asked = [Requirement(line.text, Path(line.file).name) for line in lines]
     packages: tuple[Package, ...] = (*old.wheels, *old.sdists) if old else ()
     with scratch(bench.store) as folder:
@@ -244,7 +247,7 @@ def _python(
         resolution = resolve(request)
     chosen = resolution.wheels
     wheels = _wheels(bench, config, chosen, {one.wheel for one in sdists})
-    update = {"wheels": wheels, "sdists": _used(sdists, chosen)}
+    update = {"wheels": wheels, "sdists": _used(bench, sdists, chosen)}
     return target.model_copy(update=update), resolution.resolver
 
 
@@ -284,9 +287,17 @@ def locked_wheels(
     )
 
 
-def _used(sdists: Sequence[Sdist], chosen: Sequence[ResolvedWheel]) -> tuple[Sdist, ...]:
+def _used(
+    bench: Workbench, sdists: Sequence[Sdist], chosen: Sequence[ResolvedWheel]
+) -> tuple[Sdist, ...]:
     """The sdists whose wheels the resolver took, with who asked for them."""
     via = {one.file: one.via for one in chosen}
+    for one in sdists:
+        if one.wheel not in via:
+            bench.progress.note(
+                f"note: {one.file} was built, but the resolver took something else; "
+                "narrow its entry in python.sdists, or remove it"
+            )
     return tuple(
         one.model_copy(update={"via": via[one.wheel]}) for one in sdists if one.wheel in via
     )
@@ -299,6 +310,7 @@ def _with_layers(
     epoch = bench.project.config.lock.source_date_epoch
     graph = Graph(target, config, epoch)
     done = realise(bench, target, [layer.step for layer in graph.layers])
+    check_wheels(target, graph, done)
     if old is not None and _same_layers(old, target, graph.layers, done):
         return target.model_copy(update={"layers": old.layers})
     indexes = [(layer.name, done[layer.step]["index"]) for layer in graph.layers]

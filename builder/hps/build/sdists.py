@@ -123,6 +123,20 @@ class SdistLocker:
         return realise(self.bench, self.target, [step])[step]
 
 
+def narrowed(entry: str, requirements: Sequence[str]) -> str:
+    """An entry of `python.sdists` with the version limits that requirement files set for it.
+
+    >>> narrowed("jieba", ["jieba<0.43", "numpy"])
+    'jieba<0.43'
+    """
+    asked = ParsedRequirement(entry)
+    for text in requirements:
+        line = ParsedRequirement(text)
+        if canonicalize_name(line.name) == canonicalize_name(asked.name):
+            asked.specifier &= line.specifier
+    return str(asked)
+
+
 def find_links(bench: Workbench, sdists: Sequence[Sdist], folder: Path) -> Path | None:
     """Fill a folder with the wheels of built sdists, for the resolver; None when there are none."""
     for sdist in sdists:
