@@ -6,7 +6,6 @@ computed with the image's own tools. A path that a package ships is never replac
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from hps.config.schema import User
@@ -16,8 +15,6 @@ from hps.layer import accounts, alternatives, certificates
 from hps.layer.dpkg_database import text_entry
 from hps.layer.entry import Entry
 from hps.layer.image_root import ImageRoot
-
-ENVIRONMENT: Mapping[str, str] = {"LANG": "C.UTF-8"}  # libc-bin ships this locale ready-made
 
 _SCRIPT = """\
 set -eu
