@@ -27,10 +27,18 @@ class Regions:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.name = f"{PREFIX}{secrets.token_hex(4)}"
+        self.name, self.lock = self._claim()
+
+    def _claim(self) -> "tuple[str, int]":
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        self.lock = os.open(folder / (self.name + _LOCK), flags, 0o600)
-        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        while True:
+            name = f"{PREFIX}{secrets.token_hex(4)}"
+            lock = os.open(self._folder / (name + _LOCK), flags, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            # Before it was locked it looked abandoned; another launcher may have removed it.
+            if os.fstat(lock).st_nlink:
+                return name, lock
+            os.close(lock)
 
     @property
     def prefix(self) -> str:

@@ -25,6 +25,9 @@ from hps_server.launch import (
 )
 from tests.server_env.conftest import PYTHON, SERVER_ENV
 
+# One after the other: these tests look at all that launchers leave in /dev/shm.
+pytestmark = pytest.mark.xdist_group("triton")
+
 CONFIG = """
 backend: "python"
 input { name: "x" data_type: TYPE_FP32 dims: -1 }
@@ -130,8 +133,9 @@ def serving(triton: Path, repository: Path, *arguments: str) -> Iterator[Server]
         server.wait_for("hps-server: ready after")
         yield server
     finally:
+        # In order, also after a failure: a launcher that is killed cannot end its Triton.
         if server.process.poll() is None:
-            server.process.kill()
+            server.process.terminate()
             server.end()
 
 
