@@ -16,6 +16,7 @@ ruff check .
 ruff format --check .
 mypy
 if [ "$#" -eq 0 ]; then
-    set -- -n 2 --dist loadgroup
+    # A file stays in one process: its tests share servers, and look at what they left behind.
+    set -- -n 2 --dist loadfile
 fi
 python -m pytest "$@"

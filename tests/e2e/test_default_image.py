@@ -26,7 +26,6 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
     pytest.mark.network,
-    pytest.mark.xdist_group("e2e"),
 ]
 
 # Run inside the image: the libraries import, a Paddle computation gives the right numbers, and

@@ -10,7 +10,6 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.slow,
     pytest.mark.network,
-    pytest.mark.xdist_group("e2e"),
 ]
 
 CONFIG = """\

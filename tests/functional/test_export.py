@@ -12,6 +12,7 @@ import pytest
 from packaging.pylock import Pylock
 from uv import find_uv_bin
 
+from hps.build.graph import FUNCTIONS
 from hps.build.project import Project
 from hps.lock.python import PythonRequest, Requirement, resolve
 from hps.lock.records import Deb, Lock, LockedTarget, Wheel
@@ -90,7 +91,8 @@ def project(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> Pa
         wheels=wheels,
         inputs=opened.inputs("cpu"),
     )
-    opened.write_lock(Lock(resolver=resolution.resolver, targets=(target,)))
+    lock = Lock(resolver=resolution.resolver, functions=FUNCTIONS, targets=(target,))
+    opened.write_lock(lock)
     return folder
 
 

@@ -25,9 +25,6 @@ from hps_server.launch import (
 )
 from tests.server_env.conftest import PYTHON, SERVER_ENV
 
-# One after the other: these tests look at all that launchers leave in /dev/shm.
-pytestmark = pytest.mark.xdist_group("triton")
-
 CONFIG = """
 backend: "python"
 input { name: "x" data_type: TYPE_FP32 dims: -1 }
