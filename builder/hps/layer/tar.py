@@ -35,13 +35,11 @@ class LayerRecord:
     """What came out of writing a layer.
 
     Args:
-        diff_id: sha256 of the tar (OCI image specification, config.md, "Layer DiffID").
-        size: bytes of the tar.
+        size: bytes of the tar. Its digest, the diff_id, is known to whoever keeps the bytes.
         entries: how many the tar holds, parents included.
         fingerprint: two bytes for each entry in order; see `hps.layer.index.first_difference`.
     """
 
-    diff_id: Digest
     size: int
     entries: int
     fingerprint: bytes
@@ -82,7 +80,7 @@ def write_layer(
             if index is not None:
                 index(line.dump())
         output.write(bytes(2 * _BLOCK))
-    return LayerRecord(output.digest, output.size, count, bytes(fingerprint))
+    return LayerRecord(output.size, count, bytes(fingerprint))
 
 
 def _write_entry(planned: Planned, output: "_Output", epoch: int) -> IndexLine:
@@ -219,16 +217,16 @@ def _record(key: str, value: str) -> bytes:
 
 
 class _Output:
-    """Gathers small writes into pieces of 1 MiB, then hashes and hands them on in a thread.
+    """Gathers small writes into pieces of 1 MiB, then hands them on in a thread.
 
-    Hashing, inflating and writing all let go of the interpreter's lock, so the digest of the tar
-    costs no time beside inflating and hashing the next file. Four pieces at most are waiting.
+    Hashing, inflating and writing all let go of the interpreter's lock, so what the sink does
+    (a blob in the making hashes the tar) costs no time beside inflating and hashing the next
+    file. Four pieces at most are waiting.
     """
 
     def __init__(self, sink: Callable[[bytes], object]) -> None:
         self.size = 0
         self._sink = sink
-        self._hasher = hashlib.sha256()
         self._parts: list[bytes] = []
         self._held = 0
         self._queue: queue.Queue[bytes | None] = queue.Queue(4)
@@ -251,11 +249,6 @@ class _Output:
         self._thread.join()
         if error is None:
             self._raise()
-
-    @property
-    def digest(self) -> Digest:
-        """Of all that was written; ask after the end."""
-        return Digest(self._hasher.hexdigest())
 
     def write(self, data: bytes) -> None:
         """Append; an error of the sink surfaces here or at the end."""
@@ -280,7 +273,6 @@ class _Output:
         while (data := self._queue.get()) is not None:
             if self._error is None:
                 try:
-                    self._hasher.update(data)
                     self._sink(data)
                 except BaseException as error:  # noqa: BLE001 - raised in the writing thread
                     self._error = error
