@@ -12,7 +12,7 @@ import pytest
 from packaging.pylock import Pylock
 from uv import find_uv_bin
 
-from hps.build.graph import FUNCTIONS
+from hps.build.functions import FUNCTIONS
 from hps.build.project import Project
 from hps.lock.python import PythonRequest, Requirement, resolve
 from hps.lock.records import Deb, Lock, LockedTarget, Wheel

@@ -17,8 +17,9 @@ from hps.errors import (
     StoreError,
     UsageError,
 )
-from hps.store.blobs import Store, default_root
+from hps.store.blobs import Store
 from hps.store.filesystem import Filesystem
+from hps.store.place import default_root
 from tests.store.damage import truncate
 
 ABSENT = Digest.of(b"absent")

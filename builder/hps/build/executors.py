@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
-from hps.build.graph import kind
+from hps.build.functions import kind
 from hps.build.trees import KIND as TREES_KIND
 from hps.build.trees import trees_layer
 from hps.build.writing import scratch, write

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hps.build.graph import FUNCTIONS, Graph, PlannedLayer
+from hps.build.functions import FUNCTIONS
+from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.trees import trees_step
 from hps.build.workbench import Workbench, artifacts

@@ -17,7 +17,8 @@ from packaging.utils import canonicalize_name
 
 from hps.build.archives import lock_archives, lock_files
 from hps.build.conflicts import check_conflicts
-from hps.build.graph import FUNCTIONS, Graph, PlannedLayer
+from hps.build.functions import FUNCTIONS
+from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.image import check_wheels, index_lines, realise
 from hps.build.kept import keeps_debs, keeps_python

@@ -14,7 +14,8 @@ from hps.derivation.sandbox import Sandbox
 from hps.derivation.scheduler import Executor, Scheduler, Workshop
 from hps.digest import Digest
 from hps.lock.records import Artifact, Deb, LockedArchive, LockedTarget, Sdist, Wheel
-from hps.store.blobs import Store, default_root
+from hps.store.blobs import Store
+from hps.store.place import default_root
 from hps.store.request import (
     DebianOrigin,
     Event,

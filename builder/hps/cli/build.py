@@ -1,12 +1,19 @@
 """`hps build`: images from hps.lock, proved against it."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hps.build.image import Built, build
+from hps.build import unchanged
 from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
-from hps.cli.progress import size
+from hps.cli.sizes import size
+from hps.store.place import default_root
+
+if TYPE_CHECKING:
+    from hps.build.image import Built
+    from hps.build.workbench import Workbench
 
 
 @click.command("build")
@@ -46,6 +53,22 @@ def command(
     hps build cpu --offline       use only what the store has
     hps build cpu --check         build again and compare byte for byte
     """
+    if not check and output is None:
+        root = unchanged.find_root(context.find_root().obj["directory"])
+        known = unchanged.recall(root, context.params["store"] or default_root(os.environ))
+        answers = [one for one in known or () if not targets or one["target"] in targets]
+        if {one["target"] for one in answers} >= set(targets) and answers:
+            _answer(context, answers)
+            return
+    _answer(context, _build(context, targets, check=check, output=output))
+
+
+def _build(
+    context: click.Context, targets: tuple[str, ...], *, check: bool, output: Path | None
+) -> list[dict[str, Any]]:
+    from hps.build.image import build
+    from hps.oci.archive import write_archive
+
     names = project(context).target_names(targets)
     if output is not None and len(names) != 1:
         raise click.UsageError("--output takes one target")
@@ -56,22 +79,40 @@ def command(
         build(bench, name, again=check, verify=archive is not None, output=layout) for name in names
     ]
     if archive:
-        from hps.oci.archive import write_archive
-
         write_archive(archive, [results[0].image], bench.store.path, epoch=0)
+    answers = [as_json(one) for one in results]
+    if output is None and len(names) == len(bench.project.config.targets):
+        _remember(bench, answers)
+    return answers
+
+
+def _remember(bench: "Workbench", answers: list[dict[str, Any]]) -> None:
+    project = bench.project
+    targets = project.config.targets.values()
+    files = {"hps.toml", "hps.lock"} | {
+        file for target in targets for file in target.python.requirements
+    }
+    trees = [(tree.from_, tree.to, tree.exclude) for one in targets for tree in one.trees]
+    state = unchanged.remember(project.root, bench.store.root, sorted(files), trees, answers)
+    unchanged.keep(project.root, state)
+
+
+def _answer(context: click.Context, answers: list[dict[str, Any]]) -> None:
     if wants_json(context):
-        report([as_json(one) for one in results])
+        report(answers)
         return
-    for one in results:
-        total = sum(layer.blob.size for layer in one.layers)
-        state = "built" if one.changed else "up to date"
-        bench.progress.note(
-            f"{one.target}: {state}, {len(one.layers)} layers, {size(total)}, in {one.layout}"
+    for one in answers:
+        total = sum(layer["size"] for layer in one["layers"])
+        state = "built" if one["changed"] else "up to date"
+        click.echo(
+            f"{one['target']}: {state}, {len(one['layers'])} layers, {size(total)}, "
+            f"in {one['layout']}",
+            err=True,
         )
-        click.echo(f"{one.image.digest} {one.target}")
+        click.echo(f"{one['digest']} {one['target']}")
 
 
-def as_json(built: Built) -> dict[str, object]:
+def as_json(built: "Built") -> dict[str, Any]:
     """A built image for `--json`."""
     return {
         "target": built.target,

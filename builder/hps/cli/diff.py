@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from hps.cli.options import json_option, report, wants_json
-from hps.cli.progress import size
+from hps.cli.sizes import size
 from hps.lock import text
 from hps.lock.difference import Difference, difference
 

@@ -4,19 +4,22 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hps.build.project import Project
-from hps.build.workbench import Workbench
-from hps.derivation.sandbox import Sandbox
+if TYPE_CHECKING:
+    from hps.build.project import Project
+    from hps.build.workbench import Workbench
+    from hps.derivation.sandbox import Sandbox
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def project(context: click.Context) -> Project:
+def project(context: click.Context) -> "Project":
     """The project of `-C` or of the current directory."""
+    from hps.build.project import Project
+
     return Project.open(context.find_root().obj["directory"])
 
 
@@ -75,8 +78,9 @@ def work_options(function: F) -> F:
     return function
 
 
-def workbench(context: click.Context) -> Workbench:
+def workbench(context: click.Context) -> "Workbench":
     """The workbench that the shared options describe."""
+    from hps.build.workbench import Workbench
     from hps.cli.progress import make_progress
 
     given = context.params
@@ -103,7 +107,7 @@ def _indexes(words: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _sandbox(name: str) -> Callable[[], Sandbox]:
+def _sandbox(name: str) -> "Callable[[], Sandbox]":
     if name == "docker":
         from hps.oci.docker import DockerSandbox
 

@@ -41,7 +41,8 @@ def _digest(text: str) -> Digest:
 @click.pass_context
 def command(context: click.Context, folder: Path | None) -> None:
     """Look at, verify, fill and clean the store."""
-    from hps.store.blobs import Store, default_root
+    from hps.store.blobs import Store
+    from hps.store.place import default_root
 
     context.meta["hps.store"] = Store(folder or default_root(os.environ))
 

@@ -8,7 +8,7 @@ from hps.build.healing import healing
 from hps.build.image import Origin, build, find
 from hps.build.reasons import reasons
 from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
-from hps.cli.progress import size
+from hps.cli.sizes import size
 from hps.errors import UsageError
 
 

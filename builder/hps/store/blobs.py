@@ -15,12 +15,10 @@ import io
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-
-import platformdirs
 
 from hps.digest import Blob, Digest
 from hps.errors import (
@@ -41,12 +39,6 @@ from hps.store.writer import BlobWriter
 _HEX = re.compile(r"[0-9a-f]{64}")
 # What tells whether a file is still the one that was hashed.
 _Identity = tuple[int, int, int, int]
-
-
-def default_root(environment: Mapping[str, str]) -> Path:
-    """Where the store is when nobody says: `$HPS_STORE`, else in the user's cache folder."""
-    named = environment.get("HPS_STORE")
-    return Path(named).absolute() if named else platformdirs.user_cache_path("hps") / "store"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,97 @@
+"""A build with nothing to do, told by bytes before anything is parsed.
+
+After a build the digests of all that it read from the project are written to
+`.hps/unchanged.json`, with what it answered. When all of them are the same and the layouts are
+still there, the answer is the same. Whatever differs, be it a comment, leads to the ordinary way,
+which decides by meaning. This module imports little, and nothing that parses.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hps import __version__
+from hps.build.functions import FUNCTIONS
+from hps.errors import HpsError
+from hps.layer.tree import tree_digest, tree_entries
+
+_NAME = Path(".hps") / "unchanged.json"
+Trees = Sequence[tuple[str, str, Sequence[str]]]
+
+
+def find_root(directory: Path, name: str = "hps.toml") -> Path:
+    """The directory, or the nearest above it, that holds the project's configuration."""
+    start = directory.resolve()
+    return next((one for one in (start, *start.parents) if (one / name).is_file()), start)
+
+
+def remember(
+    root: Path, store: Path, files: Iterable[str], trees: Trees, answers: Sequence[dict[str, Any]]
+) -> bytes:
+    """What `recall` compares: the text of `.hps/unchanged.json`.
+
+    Args:
+        root: of the project.
+        store: that the build used; another one is another build.
+        files: read by the build, relative to the root.
+        trees: copied by any of the targets: from, to, exclude.
+        answers: one for each target of hps.toml, as `hps build --json` reports it.
+    """
+    state = {
+        "hps": __version__,
+        "functions": FUNCTIONS,
+        "store": str(store),
+        "files": {name: _file(root / name) for name in files},
+        "trees": [[*tree, _tree(root, *tree)] for tree in trees],
+        "answers": [[answer, _layout(answer)] for answer in answers],
+    }
+    return json.dumps(state, indent=1).encode()
+
+
+def keep(root: Path, state: bytes) -> None:
+    """Write the state; a project that cannot be written is asked the ordinary way each time."""
+    path = root / _NAME
+    with contextlib.suppress(OSError):
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.write_bytes(state)
+        temporary.replace(path)  # not synced: what is torn by a power loss is not whole JSON
+
+
+def recall(root: Path, store: Path) -> list[dict[str, Any]] | None:
+    """The answers of the last build of all targets, if it would answer the same; else None."""
+    try:
+        state = json.loads((root / _NAME).read_bytes())
+        same = (
+            (state["hps"], state["functions"], state["store"])
+            == (__version__, FUNCTIONS, str(store))
+            and all(_file(root / name) == digest for name, digest in state["files"].items())
+            and all(_tree(root, *tree) == digest for *tree, digest in state["trees"])
+            and all(_layout(answer) == digest for answer, digest in state["answers"])
+        )
+        return [answer | {"changed": False} for answer, _ in state["answers"]] if same else None
+    except (OSError, ValueError, KeyError, TypeError, HpsError):
+        return None  # nothing to compare with, or not whole: the ordinary way finds out
+
+
+def _file(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _tree(root: Path, source: str, to: str, exclude: Sequence[str]) -> str:
+    return str(tree_digest(tree_entries(root / source, to, tuple(exclude))))
+
+
+def _layout(answer: dict[str, Any]) -> str:
+    """The digest of a layout's index, if all its blobs are there; raises OSError otherwise."""
+    layout = Path(answer["layout"])
+    for digest in (answer["digest"], answer["image_id"], *_diff_ids(answer)):
+        (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).stat()
+    return _file(layout / "index.json")
+
+
+def _diff_ids(answer: dict[str, Any]) -> list[str]:
+    return [layer["diff_id"] for layer in answer["layers"]]
