@@ -1,0 +1,73 @@
+"""`hps store verify` against sha256 alone on the same bytes, with as many threads."""
+
+import hashlib
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from measuring import HPS, Row, against, link, parser, show, timed, workplace
+
+from hps.store.blobs import Store
+from hps.store.place import default_root
+
+_PIECE = 1 << 20
+
+
+def main() -> None:
+    made = parser(__doc__)
+    made.add_argument("--store", type=Path, default=default_root(os.environ))
+    made.add_argument("--megabytes", type=int, default=3000, help="how much of it, at most")
+    made.add_argument("--times", type=int, default=3)
+    given = made.parse_args()
+    with workplace(given.store) as folder:
+        store = Store(folder / "store")
+        store.workspace.begin()
+        size = _fill(store, Store(given.store), given.megabytes * 1_000_000)
+        paths = sorted(store.blobs.iterdir())
+        _hash_all(paths)  # from now on the disk plays no part
+        alone, verified = [], []
+        for _ in range(given.times):  # in turns, so that other work on the machine meets both
+            alone.append(_hash_all(paths))
+            verified.append(timed([*HPS, "store", "--store", str(store.root), "verify"]).seconds)
+        peer = Row("sha256 alone", size / min(alone) / 1e6, "MB/s")
+        rows = [
+            peer,
+            against("hps store verify", size / min(verified) / 1e6, peer, "MB/s"),
+            Row("bytes hashed", size / 1e6, "MB"),
+        ]
+    show(rows, as_json=given.json)
+
+
+def _fill(store: Store, source: Store, limit: int) -> int:
+    size = 0
+    for stored in sorted(source.list_blobs(), key=lambda one: one.blob.digest):
+        if size + stored.blob.size <= limit:
+            link(source.path_unread(stored.blob.digest), store.blobs / stored.blob.digest.hex)
+            size += stored.blob.size
+    if not size:
+        sys.exit(f"nothing to hash in {source.root}")
+    return size
+
+
+def _hash_all(paths: list[Path]) -> float:
+    start = time.perf_counter()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path, digest in zip(paths, pool.map(_hash, paths), strict=True):
+            if digest != path.name:
+                sys.exit(f"{path} is damaged")
+    return time.perf_counter() - start
+
+
+def _hash(path: Path) -> str:
+    hasher = hashlib.sha256()
+    buffer = memoryview(bytearray(_PIECE))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            hasher.update(buffer[:count])
+    return hasher.hexdigest()
+
+
+if __name__ == "__main__":
+    main()
