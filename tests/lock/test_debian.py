@@ -8,7 +8,6 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,6 @@ from hps.lock.debian import (
     PackageSet,
     archive_of,
     resolve_debs,
-    snapshot_address,
 )
 from hps.lock.records import Deb
 from hps.store.origins import Origins
@@ -289,15 +287,6 @@ def test_only_ways_to_reach_an_archive_are_inherited() -> None:
     assert [line for line in machine if line in text] == machine[:2]
 
 
-def test_addresses_and_archives_of_suites() -> None:
-    time = datetime(2026, 1, 31, 23, 59, 59, tzinfo=UTC)
-    template = "https://example.org/{archive}/{time}"
-    expected = "https://example.org/debian/20260131T235959Z"
-    assert snapshot_address(template, "debian", time) == expected
-    assert archive_of("bookworm-security") == "debian-security"
-    assert archive_of("bookworm-updates") == "debian"
-
-
 @pytest.mark.network
 @pytest.mark.slow
 def test_the_real_archive(tmp_path: Path) -> None:
@@ -320,3 +309,8 @@ def test_the_real_archive(tmp_path: Path) -> None:
     assert {"gcc-12", "libc6-dev", "binutils"} <= {deb.name for deb in build}
     pins = {deb.name: deb.version for deb in image}
     assert resolve_debs(real, [PackageSet(tuple(pins), preferences=pins)])[0]
+
+
+def test_which_archive_has_a_suite() -> None:
+    assert archive_of("bookworm-security") == "debian-security"
+    assert archive_of("bookworm-updates") == "debian"

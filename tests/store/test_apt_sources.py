@@ -132,5 +132,7 @@ def test_every_spelling_of_security(suite: str) -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_survived(text: str) -> None:
-    choose_mirrors(parse_list(text) + parse_deb822(text), "debian", "bookworm")
-    parse_list(f"deb [{text}] {DEBIAN} bookworm main")
+    found = choose_mirrors(parse_list(text) + parse_deb822(text), "debian", "bookworm")
+    assert isinstance(found, tuple)
+    for entry in parse_list(f"deb [{text}] {DEBIAN} bookworm main"):
+        assert entry.suite

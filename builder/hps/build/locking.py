@@ -31,7 +31,7 @@ from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
 from hps.errors import LockError, OfflineError
 from hps.lock.apt import Suite
-from hps.lock.debian import DebianArchive, PackageSet, archive_of, resolve_debs, snapshot_address
+from hps.lock.debian import DebianArchive, PackageSet, archive_of, resolve_debs
 from hps.lock.python import PythonRequest, Requirement, ResolvedWheel, resolve
 from hps.lock.records import (
     Deb,
@@ -43,6 +43,7 @@ from hps.lock.records import (
     Sdist,
     Wheel,
 )
+from hps.store.debian_archive import expand
 from hps.store.request import NewRequest, PythonOrigin
 
 _ARCHITECTURES = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
@@ -188,7 +189,8 @@ def _suite(bench: Workbench, alias: str, source: DebianSource, name: str) -> Sui
             f"[sources.debian.{alias}] asks for a snapshot and names no snapshot archive",
             expected=f"sources.debian.{alias}.fallbacks with at least one address",
         )
-    return Suite(name, snapshot_address(source.fallbacks[0], archive, source.snapshot), archive)
+    # The time is known, so that every field can be filled in.
+    return Suite(name, str(expand(source.fallbacks[0], archive, source.snapshot)), archive)
 
 
 def glibc(debs: Iterable[Deb]) -> str:

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -30,7 +29,6 @@ from hps.lock.debian_index import (
     stanzas,
 )
 from hps.lock.records import Deb
-from hps.store.debian_archive import expand
 
 _PIECE = 1 << 20
 
@@ -73,11 +71,6 @@ class PackageSet:
     asked_by: str = "hps.toml"
     preferences: Mapping[str, str] = field(default_factory=dict)
     upgrade: Literal["none", "all"] | frozenset[str] = "none"
-
-
-def snapshot_address(template: str, archive: str, time: datetime) -> str:
-    """The address of a snapshot archive as of a time; FetchError for a field that is not known."""
-    return expand(template, archive, time) or template
 
 
 def archive_of(suite: str) -> Literal["debian", "debian-security"]:
