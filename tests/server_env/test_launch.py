@@ -87,7 +87,10 @@ class Server:
         with contextlib.ExitStack() as stack:
             probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in "123"]
             self.http, self.grpc, self.metrics = (each.getsockname()[1] for each in probes)
-        self.environment = {**os.environ, "PYTHONPATH": str(SERVER_ENV)}
+        # The stub's interpreter looks for itself in PATH (getpath.py of CPython), and would take
+        # the packages of a virtual environment that it finds there first: another NumPy.
+        path = os.pathsep.join(["/usr/local/bin", "/usr/bin", "/bin"])
+        self.environment = {**os.environ, "PYTHONPATH": str(SERVER_ENV), "PATH": path}
         ports = {"--http-port": self.http, "--grpc-port": self.grpc, "--metrics-port": self.metrics}
         where = [f"{option}={port}" for option, port in ports.items()]
         self.process = subprocess.Popen(
@@ -134,8 +137,6 @@ def serving(triton: Path, repository: Path, *arguments: str) -> Iterator[Server]
             server.end()
 
 
-# tritonclient's HTTP brings gevent, which does not like to share a process with what a whole
-# test run does in it (forks, threads, sockets of others), so that it once in a while read short.
 CLIENT = """
 import importlib, json, sys
 import numpy as np
