@@ -2,10 +2,12 @@
 
 One thread, one loop. The loop wakes up for a signal, for a line on the server's stderr, and for
 its clock. The child leads a session of its own, so that killing its process group ends the server
-and every Python process below it, and Ctrl-C on a terminal reaches the launcher alone.
+and every Python process below it, and Ctrl-C on a terminal reaches the launcher alone. The kernel
+kills the server when the launcher itself was killed.
 """
 
 import contextlib
+import ctypes
 import os
 import re
 import selectors
@@ -26,6 +28,7 @@ KILLED = 128 + signal.SIGKILL
 _TICK = 0.25  # seconds between two looks at the clock and the ready flag
 _LOADED = re.compile(rb"successfully loaded '([^']+)'")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,7 @@ class Supervisor:
             stderr=subprocess.PIPE,
             start_new_session=True,
             pass_fds=self._plan.keep,
+            preexec_fn=die_with(os.getpid()),  # noqa: PLW1509 - one thread, so no lock is held
         )
         assert child.stderr is not None  # noqa: S101 - asked for three lines above
         log = child.stderr.fileno()
@@ -181,6 +185,25 @@ class Supervisor:
         if self._stop_at is None and not self._killed:
             state = "while serving" if self._ready else "before it was ready"
             self._say(f"error: the server ended {state}, {_described(code)}")
+
+
+def die_with(parent: int) -> "Callable[[], None]":
+    """What a child runs before exec, so that it does not outlive a parent that was killed.
+
+    SIGKILL, as a load that hangs can outlive SIGTERM. The setting is the child's alone (prctl(2),
+    PR_SET_PDEATHSIG); Triton's Python processes watch their parent and end by themselves.
+
+    Args:
+        parent: the process whose main thread starts the child.
+    """
+    library = ctypes.CDLL(None)  # before the fork: a child should load nothing
+
+    def ask() -> None:
+        library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # fails for unknown signals only
+        if os.getppid() != parent:  # it died before the kernel was asked
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return ask
 
 
 def _note(_number: int, _frame: "FrameType | None") -> None:

@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -131,7 +132,7 @@ def serving(triton: Path, repository: Path, *arguments: str) -> Iterator[Server]
         server.wait_for("hps-server: ready after")
         yield server
     finally:
-        # In order, also after a failure: a launcher that is killed cannot end its Triton.
+        # In order, also after a failure: a launcher that is killed leaves shared memory behind.
         if server.process.poll() is None:
             server.process.terminate()
             server.end()
@@ -327,4 +328,30 @@ def test_a_server_that_is_killed_leaves_nothing(triton: Path, repository: Path) 
         code, log = server.end()  # ends only when no Python process holds stderr any more
     assert code == 5
     assert "while serving, killed by SIGKILL" in log
+    assert regions() == before
+
+
+def descendants(process: int) -> list[int]:
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    return [each for child in map(int, children) for each in (child, *descendants(child))]
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_launcher_that_is_killed_leaves_no_process(triton: Path, repository: Path) -> None:
+    """The kernel ends Triton, and its Python processes miss it; a new start cleans up the rest."""
+    before = regions()
+    with serving(triton, repository) as server, contextlib.ExitStack() as stack:
+        left = {os.pidfd_open(each) for each in descendants(server.process.pid)}
+        for descriptor in left:
+            stack.callback(os.close, descriptor)
+        assert len(left) == 2  # Triton and the Python process of the model
+        server.process.kill()
+        server.end()
+        while left:
+            ended, _, _ = select.select(left, [], [], 60)
+            assert ended, f"{len(left)} processes live on"
+            left -= set(ended)
+    with serving(triton, repository):
+        pass
     assert regions() == before

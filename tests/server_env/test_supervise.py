@@ -1,5 +1,6 @@
 """The life of a server under the launcher, with small real processes as the server."""
 
+import contextlib
 import json
 import os
 import signal
@@ -137,6 +138,47 @@ def test_the_log_passes_unchanged_whatever_it_holds(tmp_path: Path) -> None:
     code, _, got = Run(tmp_path, "cat log >&2").end()
     assert code == 4
     assert got == log
+
+
+def test_a_launcher_that_is_killed_takes_the_server_with_it(tmp_path: Path) -> None:
+    """Outside a PID namespace nobody else would end the server (kill -9 runs no handler)."""
+    run = Run(tmp_path, "trap '' TERM HUP; echo $$ > server; touch ready; exec sleep 600")
+    run.wait_for("ready after")
+    server = os.pidfd_open(int((tmp_path / "server").read_text()))
+    run.process.kill()
+    try:
+        run.process.communicate(timeout=30)  # the server holds stdout for as long as it lives
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(server, signal.SIGKILL)
+        os.close(server)
+    assert run.process.returncode == -signal.SIGKILL
+
+
+def test_a_launcher_that_dies_before_the_server_asks_for_its_signal(tmp_path: Path) -> None:
+    """prctl(2) comes too late for a parent that is dead already: the server must not start."""
+    script = """
+import os, signal, sys
+from hps_server.supervise import die_with
+launcher = os.getpid()
+ready, told = os.pipe()
+if os.fork() == 0:
+    os.close(told)
+    os.read(ready, 1)  # ends when the launcher is dead
+    die_with(launcher)()
+    print("started", flush=True)
+    os._exit(0)
+os.kill(launcher, signal.SIGKILL)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SERVER_ENV)},
+        capture_output=True,
+        check=False,
+        timeout=30,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGKILL, b"", b"")
 
 
 def test_orphans_are_collected_as_pid_1_of_a_container(tmp_path: Path) -> None:
