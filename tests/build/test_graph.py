@@ -10,7 +10,7 @@ from hps.build.graph import Graph, closure, wheel_groups
 from hps.config.schema import ImageSettings, Target
 from hps.derivation.record import Step
 from hps.errors import LockError
-from hps.lock.records import Deb, Package, Wheel
+from hps.lock.records import Deb, LockedArchive, LockedFile, Package, Wheel
 from tests.lock.test_text import lock
 
 (LOCKED,) = lock().targets
@@ -134,13 +134,43 @@ def test_what_shapes_a_layer_is_in_its_derivation() -> None:
     assert changed == {"python"}
 
 
+TOOL = {"name": "tool", "file": "t.tar", "path": "t", "copy": [{"from": "a", "to": "/a"}]}
+
+
+def test_a_project_with_the_name_of_another_layer_is_told_apart() -> None:
+    """Nobody chooses what a project is called, so its layer's name gives way."""
+    names = ["alone", "debian", "files", "python", "system", "tool", "trees"]
+    locked = LOCKED.model_copy(
+        update={
+            "wheels": (*(wheel(name, 1000 - at) for at, name in enumerate(names)), wheel("a", 1)),
+            "sdists": (),
+            "archives": (LockedArchive(name="tool", file="t.tar", sha256="0" * 64, size=1),),
+            "files": (LockedFile(file="f", sha256="0" * 64, size=1, to="/f"),),
+        }
+    )
+    config = CONFIG.model_copy(
+        update={
+            "image": image(),
+            "archives": Target.model_validate(
+                {"debian": {"source": "os", "packages": []}, "archives": [TOOL]}
+            ).archives,
+        }
+    )
+    layers = Graph(locked, config, 0).layers
+    assert [layer.name for layer in layers] == [
+        *("debian", "system", "tool", "files", "alone"),
+        *("python:debian", "python:files", "python:python", "python:system", "python:tool"),
+        *("python:trees", "python"),
+    ]
+    assert [layer.members for layer in layers[4:7]] == [("alone",), ("debian",), ("files",)]
+    assert len({layer.step.label for layer in layers}) == len(layers)
+
+
 def test_an_archive_that_the_lock_lacks_is_an_error() -> None:
     config = Target.model_validate(
         {
             "debian": {"source": "os", "packages": []},
-            "archives": [
-                {"name": "tool", "file": "t.tar", "path": "t", "copy": [{"from": "a", "to": "/a"}]}
-            ],
+            "archives": [TOOL],
         }
     )
     with pytest.raises(LockError, match="no archive tool"):

@@ -52,6 +52,15 @@ def test_the_entry_says_what_is_locked() -> None:
     assert reasons(LOCKED, CONFIG, "jieba")[0].startswith("Python package jieba 0.42.1: jieba-")
 
 
+def test_a_tree_with_the_name_of_a_package_is_told_apart_by_the_layer() -> None:
+    locked = target(wheels=(wheel("server", "app.in"),))
+    assert reasons(locked, CONFIG, "server", "trees") == (
+        "tree server of this project",
+        "asked for by hps.toml",
+    )
+    assert asked(locked, "server") == ("asked for by app.in",)
+
+
 def test_a_name_that_debian_and_python_share_is_told_apart_by_the_layer() -> None:
     layers = tuple(
         LOCKED.layers[0].model_copy(update={"name": kind, "kind": kind})

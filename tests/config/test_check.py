@@ -54,6 +54,15 @@ def test_archives(target: Mapping[str, Any], where: str, problem: str) -> None:
     assert found(target) == [(f"targets.cpu.archives{where}", problem)]
 
 
+@pytest.mark.parametrize("name", ["debian", "system", "files", "python", "trees"])
+def test_an_archive_is_not_named_like_a_layer_of_hps(name: str) -> None:
+    """Its layer has its name, in hps.lock and in every message."""
+    assert found({"archives": [WHEEL, {**FILE, "name": name}]}) == [
+        ("targets.cpu.archives[1].name", "is the name of a layer that hps makes")
+    ]
+    assert found({"archives": [{**FILE, "name": f"{name}s"}]}) == []
+
+
 def test_files_need_an_origin_and_a_place_of_their_own() -> None:
     files = [{"file": "x", "to": "/a"}, {"file": "y", "path": "y", "to": "/a"}]
     assert found({"files": files}) == [

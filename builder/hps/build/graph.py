@@ -11,7 +11,7 @@ from functools import cached_property
 from packaging.utils import canonicalize_name
 
 from hps.build.functions import kind
-from hps.config.schema import Archive, ImageSettings, Target
+from hps.config.schema import BUILT_IN_LAYERS, Archive, ImageSettings, Target
 from hps.derivation.record import Input, Step
 from hps.errors import LockError
 from hps.layer.entry import Scheme
@@ -149,6 +149,7 @@ class Graph:
             (*self._target.wheels, *self._target.sdists),
             self._config.image,
             taken=2 + len(self._target.archives) + bool(self._target.files),
+            names={archive.name for archive in self._config.archives},
         )
         return [
             PlannedLayer(
@@ -233,18 +234,26 @@ def closure(debs: Sequence[Deb], names: Iterable[str]) -> tuple[Deb, ...]:
 
 
 def wheel_groups(
-    wheels: Sequence[Package], image: ImageSettings, *, taken: int
+    wheels: Sequence[Package], image: ImageSettings, *, taken: int, names: Iterable[str] = ()
 ) -> list[tuple[str, list[Package]]]:
     """One group for each large wheel, within the layer budget, then one for all the others.
 
-    `taken` layers are spoken for by other contents, and one is kept for the project's trees.
+    A group has its wheel's name. Nobody chooses what a project is called, so one that is called
+    like another layer gives way and becomes `python:NAME`, which nothing else can be.
+
+    Args:
+        wheels: and sdists, which become wheels.
+        image: the budget, and what is large.
+        taken: layers that are spoken for by other contents; one more is kept for the trees.
+        names: of archives; theirs were chosen, and are kept.
     """
     budget = max(1, image.layers - taken - 1)
     by_size = sorted(wheels, key=lambda one: (-_wheel_size(one), one.name))
     large = [one for one in by_size if _wheel_size(one) >= image.large][: budget - 1]
     alone = {one.name for one in large}
     rest = sorted((one for one in wheels if one.name not in alone), key=lambda one: one.name)
-    groups = [(one.name, [one]) for one in large]
+    others = {*BUILT_IN_LAYERS, *names}
+    groups = [(f"python:{one.name}" if one.name in others else one.name, [one]) for one in large]
     return [*groups, ("python", rest)] if rest else groups
 
 

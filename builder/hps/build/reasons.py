@@ -21,7 +21,8 @@ def reasons(
     """
     if locked is None:
         return ()
-    kinds = {one.name: one.kind for one in locked.layers}
+    kinds: dict[str, str] = {one.name: one.kind for one in locked.layers}
+    kinds["trees"] = "trees"  # made at each build, so hps.lock does not know it
     known = list(_entries(locked, config, owner))
     fitting = [lines for kind, lines in known if kind == kinds.get(layer)]
     others = [lines for _, lines in known]

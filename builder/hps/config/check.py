@@ -9,6 +9,7 @@ from typing import Any
 
 from hps.config.fault import Fault, choice, quoted, shown
 from hps.config.positions import KeyPath
+from hps.config.schema import BUILT_IN_LAYERS
 
 Document = Mapping[str, Any]
 
@@ -80,6 +81,14 @@ def _origins(path: KeyPath, target: Document) -> Iterator[Fault]:
                 if archive.get(key) is not None:
                     yield _out_of_place(where, key, "file")
         yield from _once(names, archive.get("name"), (*where, "name"), number, "archive name")
+        if archive.get("name") in BUILT_IN_LAYERS:
+            yield Fault(
+                (*where, "name"),
+                "is the name of a layer that hps makes",
+                expected=f"anything but {', '.join(BUILT_IN_LAYERS)}",
+                got=shown(archive["name"]),
+                hint="name it after what it brings",
+            )
     places: dict[str, int] = {}
     for number, record in _tables(target, "files"):
         where = (*path, "files", number)

@@ -51,6 +51,9 @@ def _known_places(template: str) -> str:
     return template
 
 
+# Layers that hps makes and names itself; no other layer of an image may be called so.
+BUILT_IN_LAYERS = ("debian", "system", "files", "python", "trees")
+
 Name = Annotated[
     str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._-]*[a-z0-9])?$", max_length=64)
 ]
@@ -226,7 +229,10 @@ class Archive(Table):
     store (`hps store add`), else at `path`, else at `url`.
     """
 
-    name: Name = Field(description="Names the artifact in hps.lock; one archive a name.")
+    name: Name = Field(
+        description="Names the artifact and its layer in hps.lock; one archive a name, and not "
+        "debian, system, files, python or trees, which hps's own layers are called."
+    )
     wheel: Requirement | None = Field(
         None, description="A requirement, for instance nvidia-pytriton==0.7.0."
     )
