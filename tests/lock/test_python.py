@@ -137,9 +137,10 @@ def test_wheels_made_from_sdists_stand_in(index: Index, tmp_path: Path) -> None:
     assert 'add "legacy" to python.sdists' in str(caught.value.hint)
     assert any("legacy" in line for line in caught.value.details)
     made = make_wheel("legacy", "1.0")
-    (tmp_path / "legacy-1.0-py3-none-any.whl").write_bytes(made)
+    (tmp_path / "blob").write_bytes(made)
+    built = {"legacy-1.0-py3-none-any.whl": tmp_path / "blob"}
     for as_of in (None, AS_OF):
-        chosen = resolve(request(index, "a", find_links=tmp_path, as_of=as_of)).wheels
+        chosen = resolve(request(index, "a", built=built, as_of=as_of)).wheels
         assert [wheel.name for wheel in chosen] == ["a", "legacy"]
         assert chosen[1].url.startswith("file://")
 

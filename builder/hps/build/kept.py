@@ -4,10 +4,14 @@
 what was published since, and that is what `--upgrade` is for.
 """
 
+import difflib
 from collections.abc import Callable, Collection, Mapping
 
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from hps.config.schema import Target
+from hps.errors import UsageError
 from hps.lock.records import LockedTarget
 
 # Key paths below targets.NAME, or of the whole file, that decide a resolver's answer.
@@ -37,6 +41,47 @@ def keeps_python(
     """Whether the Python packages of an old lock are; `glibc` is that of the Debian packages."""
     debs = {deb.name for deb in (*old.debs, *old.build_debs)}
     return set(upgraded) <= debs and glibc == old.glibc and _same(old, now, _is_python)
+
+
+def asked_for(config: Target, requirements: Collection[str]) -> frozenset[str]:
+    """The packages that hps.toml and the requirement files of a target name themselves."""
+    archives = [one.wheel for one in config.archives if one.wheel]
+    python = [*requirements, *config.python.sdists, *archives]
+    projects = {canonicalize_name(Requirement(text).name) for text in python}
+    return frozenset(projects | {*config.debian.packages, *config.build.packages})
+
+
+def check_upgraded(
+    upgraded: Collection[str], targets: Collection[LockedTarget], asked: Collection[str]
+) -> None:
+    """Refuse to upgrade what is in no target, which would be nothing done without a word.
+
+    Args:
+        upgraded: names of packages that are to be chosen anew.
+        targets: as they are locked.
+        asked: what hps.toml asks for, also when it is not locked yet; see `asked_for`.
+
+    Raises:
+        UsageError: with the names that are closest.
+    """
+    debs = {deb.name for one in targets for deb in (*one.debs, *one.build_debs)}
+    projects = {canonicalize_name(name) for one in targets for name in _projects(one)}
+    known = debs | projects | {*asked}
+    python = known - debs  # a project's name may be spelled in many ways, a Debian package's not
+    missing = sorted(
+        name for name in upgraded if name not in known and canonicalize_name(name) not in python
+    )
+    if not missing:
+        return
+    details = []
+    for name in missing:
+        near = difflib.get_close_matches(name.lower(), sorted(known), n=3)
+        details.append(f"{name}: did you mean {', '.join(near)}?" if near else name)
+    raise UsageError(
+        f"there is no such package to upgrade in {', '.join(one.name for one in targets)}",
+        expected="names of Python projects and Debian packages that hps.lock or hps.toml has",
+        details=tuple(details),
+    )
 
 
 def _projects(old: LockedTarget) -> list[str]:

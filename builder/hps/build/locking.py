@@ -2,11 +2,13 @@
 
 The order is forced by what needs what: Debian packages give the C library and the interpreter,
 the interpreter builds the sdists, both decide which wheels fit, and all of them make the layers.
+Resolving the wheels takes longest. It begins at once, with what the old lock lets expect of the
+others, and begins anew should they come out differently.
 """
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,24 +19,21 @@ from packaging.utils import canonicalize_name
 
 from hps.build.archives import lock_archives, lock_files
 from hps.build.conflicts import check_conflicts
+from hps.build.debs import choose_debs, glibc
 from hps.build.functions import FUNCTIONS
 from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.image import check_wheels, index_lines, realise
-from hps.build.kept import keeps_debs, keeps_python
-from hps.build.sdists import SdistLocker, find_links, narrowed
+from hps.build.kept import asked_for, check_upgraded, keeps_debs, keeps_python
+from hps.build.sdists import SdistLocker, narrowed
 from hps.build.workbench import Workbench
-from hps.build.writing import scratch
-from hps.config.schema import DebianSource, Target
+from hps.config.schema import Target
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
-from hps.errors import LockError, OfflineError
-from hps.lock.apt import Suite
-from hps.lock.debian import DebianArchive, PackageSet, archive_of, resolve_debs
-from hps.lock.python import PythonRequest, Requirement, ResolvedWheel, resolve
+from hps.errors import LockError
+from hps.lock.python import PythonRequest, Requirement, ResolvedWheel, expecting, resolve
 from hps.lock.records import (
-    Deb,
     Layer,
     Lock,
     LockedTarget,
@@ -43,13 +42,9 @@ from hps.lock.records import (
     Sdist,
     Wheel,
 )
-from hps.store.debian_archive import expand
 from hps.store.request import NewRequest, PythonOrigin
 
-_ARCHITECTURES = {"linux/amd64": "amd64", "linux/arm64": "arm64"}
 _GLIBC = re.compile(r"(\d+)\.(\d+)")
-# What every image needs to be one: the skeleton of the file system, its users, the loader.
-_ALWAYS = ("base-files", "base-passwd", "libc-bin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +68,13 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
     """Lock these targets anew and keep the others as they are.
 
     Raises:
+        UsageError: a package to upgrade is in none of them.
         ResolutionError, ConflictError: what hps.toml asks for cannot be had together.
         FetchError, IntegrityError: an artifact could not be fetched, or is not what it should be.
         BuildError: a layer could not be made.
     """
+    if upgrade.packages:
+        _check_upgraded(bench, names, old, upgrade)
     locked: dict[str, LockedTarget] = {}
     resolver: Resolver | None = old.resolver if old else None
     if old is not None and dict(old.functions) != FUNCTIONS:
@@ -98,6 +96,20 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
     )
 
 
+def _check_upgraded(
+    bench: Workbench, names: Sequence[str], old: Lock | None, upgrade: Upgrade
+) -> None:
+    """Of a target that was never locked nobody knows what it will hold: then nothing is refused."""
+    targets = [target for name in names if (target := old.target(name) if old else None)]
+    if len(targets) < len(names):
+        return
+    asked: set[str] = set()
+    for name in names:
+        lines = [line.text for line in bench.project.requirements(name)]
+        asked |= asked_for(bench.project.target(name), lines)
+    check_upgraded(upgrade.packages, targets, asked)
+
+
 def _lock_target(
     bench: Workbench,
     name: str,
@@ -107,26 +119,19 @@ def _lock_target(
     _healed: bool,
 ) -> tuple[LockedTarget, Resolver]:
     config = bench.project.target(name)
-    inputs = bench.project.inputs(name)
     kept = None if upgrade.everything else old
-    if kept is not None and keeps_debs(kept, dict(inputs), upgrade.packages):
-        debs, build_debs = kept.debs, kept.build_debs
-    else:
-        bench.progress.note(f"{name}: resolving Debian packages")
-        debs, build_debs = _debs(bench, config, old, upgrade)
-    target = LockedTarget(
-        name=name,
-        platform=config.platform,
-        python_version=config.python_version,
-        glibc=glibc(debs),
-        debs=debs,
-        build_debs=build_debs,
-        inputs=inputs,
-    )
-    if kept and resolver and keeps_python(kept, dict(inputs), upgrade.packages, target.glibc):
-        target = target.model_copy(update={"wheels": kept.wheels, "sdists": kept.sdists})
-    else:
-        target, resolver = _python(bench, target, config, old=old, upgrade=upgrade)
+    with expecting(_expected(bench, name, old, upgrade)) as resolve_python:
+        target = _debian(bench, name, old, upgrade)
+        inputs = dict(target.inputs)
+        if kept and resolver and keeps_python(kept, inputs, upgrade.packages, target.glibc):
+            target = target.model_copy(update={"wheels": kept.wheels, "sdists": kept.sdists})
+        else:
+            sdists = _sdists(bench, target, old, upgrade)
+            bench.progress.note(f"{name}: resolving Python packages")
+            request = _python_packages(bench, target, old, upgrade, sdists)
+            chosen = resolve_python(request)
+            resolver = chosen.resolver
+            target = _with_python(bench, target, sdists, chosen.wheels)
     target = target.model_copy(
         update={
             "archives": lock_archives(bench, target, config, old, upgrade.names),
@@ -136,70 +141,57 @@ def _lock_target(
     return _with_layers(bench, target, config, old), resolver
 
 
+def _expected(
+    bench: Workbench, name: str, old: LockedTarget | None, upgrade: Upgrade
+) -> PythonRequest | None:
+    """What the Python resolver will be asked if glibc and the wheels of sdists stay as they were.
+
+    They mostly do, and uv takes longer than what decides them. None when nothing will be asked, or
+    certainly something else.
+    """
+    if old is None or not _GLIBC.fullmatch(old.glibc):
+        return None
+    config = bench.project.target(name)
+    inputs = dict(bench.project.inputs(name))
+    if not upgrade.everything and keeps_python(old, inputs, upgrade.packages, old.glibc):
+        return None
+    entries = {canonicalize_name(ParsedRequirement(text).name) for text in config.python.sdists}
+    wheels = [Digest(one.wheel_sha256) for one in old.sdists]
+    if entries != {one.name for one in old.sdists} or not all(map(bench.store.has, wheels)):
+        return None
+    facts = {"python_version": config.python_version, "platform": config.platform}
+    return _python_packages(bench, old.model_copy(update=facts), old, upgrade, old.sdists)
+
+
+def _debian(
+    bench: Workbench, name: str, old: LockedTarget | None, upgrade: Upgrade
+) -> LockedTarget:
+    """The target with its Debian packages, and nothing else yet."""
+    config = bench.project.target(name)
+    inputs = bench.project.inputs(name)
+    if old and not upgrade.everything and keeps_debs(old, dict(inputs), upgrade.packages):
+        debs, build_debs = old.debs, old.build_debs
+    else:
+        bench.progress.note(f"{name}: resolving Debian packages")
+        before = {deb.name: deb.version for deb in (*old.debs, *old.build_debs)} if old else {}
+        debs, build_debs = choose_debs(bench, config, before, upgrade.choice())
+    return LockedTarget(
+        name=name,
+        platform=config.platform,
+        python_version=config.python_version,
+        glibc=glibc(debs),
+        debs=debs,
+        build_debs=build_debs,
+        inputs=inputs,
+    )
+
+
 def _build_wheels(
     bench: Workbench, target: LockedTarget, config: Target, requirements: Sequence[Requirement]
 ) -> tuple[Wheel, ...]:
     """Build dependencies of an sdist, resolved like all others and fetched."""
     chosen = resolve(python_request(bench, target, config, requirements)).wheels
     return locked_wheels(bench, config.python.index, chosen)
-
-
-def _debs(
-    bench: Workbench, config: Target, old: LockedTarget | None, upgrade: Upgrade
-) -> tuple[tuple[Deb, ...], tuple[Deb, ...]]:
-    """The packages of the image, and those that only the build environment has."""
-    if bench.offline:
-        raise OfflineError(
-            "choosing Debian packages asks their archive, and nothing may be fetched",
-            hint="leave out --offline; what hps.toml did not change is kept without asking anyone",
-        )
-    wanted = {*config.debian.packages, *_ALWAYS, f"python{config.python_version}"}
-    before = {deb.name: deb.version for deb in (*old.debs, *old.build_debs)} if old else {}
-    image = PackageSet(tuple(sorted(wanted)), preferences=before, upgrade=upgrade.choice())
-    sets = [image]
-    if config.build.packages:
-        sets.append(replace(image, packages=tuple(sorted(wanted | {*config.build.packages}))))
-    archive = _archive(bench, config)
-    found = resolve_debs(archive, sets)
-    names = {deb.name for deb in found[0]}
-    return found[0], tuple(deb for deb in found[-1] if deb.name not in names)
-
-
-def _archive(bench: Workbench, config: Target) -> DebianArchive:
-    alias = config.debian.source
-    source = bench.project.config.sources.debian[alias]
-    suites = tuple(_suite(bench, alias, source, name) for name in source.suites)
-    return DebianArchive(
-        source=alias,
-        suites=suites,
-        components=source.components,
-        architecture=_ARCHITECTURES[config.platform],
-        keyring=bench.project.root / source.keyring if source.keyring else None,
-        snapshot=source.snapshot is not None,
-        cache=bench.store.root / "indexes",
-    )
-
-
-def _suite(bench: Workbench, alias: str, source: DebianSource, name: str) -> Suite:
-    archive = archive_of(name)
-    if source.snapshot is None:
-        return Suite(name, bench.origins.debian_mirrors(alias, archive, name)[0], archive)
-    if not source.fallbacks:
-        raise LockError(
-            f"[sources.debian.{alias}] asks for a snapshot and names no snapshot archive",
-            expected=f"sources.debian.{alias}.fallbacks with at least one address",
-        )
-    # The time is known, so that every field can be filled in.
-    return Suite(name, str(expand(source.fallbacks[0], archive, source.snapshot)), archive)
-
-
-def glibc(debs: Iterable[Deb]) -> str:
-    """The version of the C library, for instance 2.36; it bounds which wheels fit."""
-    for deb in debs:
-        match = _GLIBC.match(deb.version)
-        if deb.name == "libc6" and match:
-            return f"{match[1]}.{match[2]}"
-    raise LockError("the target has no C library", expected="libc6 among its Debian packages")
 
 
 def python_request(
@@ -219,52 +211,58 @@ def python_request(
     )
 
 
-def _python(
-    bench: Workbench,
-    target: LockedTarget,
-    config: Target,
-    *,
-    old: LockedTarget | None,
-    upgrade: Upgrade,
-) -> tuple[LockedTarget, Resolver]:
-    """The target with its Python packages chosen; sdists are built for that."""
+def _sdists(
+    bench: Workbench, target: LockedTarget, old: LockedTarget | None, upgrade: Upgrade
+) -> tuple[Sdist, ...]:
+    """Every entry of `python.sdists`, locked and built."""
+    config = bench.project.target(target.name)
     locker = SdistLocker(bench, target, config, partial(_build_wheels, bench, target, config))
-    lines = bench.project.requirements(target.name)
-    sdists = [
+    lines = [line.text for line in bench.project.requirements(target.name)]
+    return tuple(
         locker.lock(
-            narrowed(text, [line.text for line in lines]),
-            None if upgrade.names(ParsedRequirement(text).name) else old,
+            narrowed(text, lines), None if upgrade.names(ParsedRequirement(text).name) else old
         )
         for text in sorted(config.python.sdists)
-    ]
-    bench.progress.note(f"{target.name}: resolving Python packages")
+    )
+
+
+def _python_packages(
+    bench: Workbench,
+    target: LockedTarget,
+    old: LockedTarget | None,
+    upgrade: Upgrade,
+    sdists: Sequence[Sdist],
+) -> PythonRequest:
+    """The request for the Python packages of a target."""
+    lines = bench.project.requirements(target.name)
     asked = [Requirement(line.text, Path(line.file).name) for line in lines]
     packages: tuple[Package, ...] = (*old.wheels, *old.sdists) if old else ()
-    with scratch(bench.store) as folder:
-        request = replace(
-            python_request(bench, target, config, asked),
-            preferences={one.name: one.version for one in packages},
-            upgrade=upgrade.choice(),
-            find_links=find_links(bench, sdists, folder),
-        )
-        resolution = resolve(request)
-    chosen = resolution.wheels
-    wheels = _wheels(bench, config, chosen, {one.wheel for one in sdists})
+    return replace(
+        python_request(bench, target, bench.project.target(target.name), asked),
+        preferences={one.name: one.version for one in packages},
+        upgrade=upgrade.choice(),
+        built={one.wheel: bench.store.path(Digest(one.wheel_sha256)) for one in sdists},
+    )
+
+
+def _with_python(
+    bench: Workbench,
+    target: LockedTarget,
+    sdists: Sequence[Sdist],
+    chosen: Sequence[ResolvedWheel],
+) -> LockedTarget:
+    """The target with the packages that were chosen, fetched."""
+    built = {one.wheel for one in sdists}
+    index = bench.project.target(target.name).python.index
+    wheels = locked_wheels(bench, index, [one for one in chosen if one.file not in built])
     update = {"wheels": wheels, "sdists": _used(bench, sdists, chosen)}
-    return target.model_copy(update=update), resolution.resolver
-
-
-def _wheels(
-    bench: Workbench, config: Target, chosen: Sequence[ResolvedWheel], built: set[str]
-) -> tuple[Wheel, ...]:
-    """Locked wheels; sizes that the index did not tell come from the files themselves."""
-    return locked_wheels(bench, config.python.index, [w for w in chosen if w.file not in built])
+    return target.model_copy(update=update)
 
 
 def locked_wheels(
     bench: Workbench, alias: str, chosen: Sequence[ResolvedWheel]
 ) -> tuple[Wheel, ...]:
-    """Records of resolved wheels of one index, fetched."""
+    """Records of resolved wheels of one index, fetched; sizes that it did not tell are theirs."""
     requests = [
         NewRequest(
             file=one.file,

@@ -5,10 +5,8 @@ so that nothing is resolved when an image is built.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from packaging.requirements import Requirement as ParsedRequirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -82,7 +80,13 @@ class SdistLocker:
             as_of=self.bench.project.config.lock.as_of,
             prerelease=self.config.python.prerelease,
         )
-        request = NewRequest(file=chosen.file, origin=PythonOrigin(alias=alias, project=project))
+        told = chosen.origin.sha256
+        request = NewRequest(
+            file=chosen.file,
+            origin=PythonOrigin(alias=alias, project=project),
+            digest=Digest(told) if told else None,
+            size=chosen.origin.size,
+        )
         watch = self.bench.progress.fetching([(chosen.file, chosen.origin.size or 0)])
         blob = self.bench.fetcher.fetch_new([request], watch)[0]
         return Artifact(file=chosen.file, sha256=blob.digest.hex, size=blob.size)
@@ -135,13 +139,6 @@ def narrowed(entry: str, requirements: Sequence[str]) -> str:
         if canonicalize_name(line.name) == canonicalize_name(asked.name):
             asked.specifier &= line.specifier
     return str(asked)
-
-
-def find_links(bench: Workbench, sdists: Sequence[Sdist], folder: Path) -> Path | None:
-    """Fill a folder with the wheels of built sdists, for the resolver; None when there are none."""
-    for sdist in sdists:
-        shutil.copyfile(bench.store.path(Digest(sdist.wheel_sha256)), folder / sdist.wheel)
-    return folder if sdists else None
 
 
 def _same_python(old: LockedTarget, new: LockedTarget) -> bool:

@@ -5,10 +5,12 @@ uv resolves for the target's Python and glibc whatever the host is, and never ru
 those versions, from its cache.
 """
 
+import contextlib
 import re
+import shutil
 import tempfile
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,9 +24,11 @@ from packaging.utils import canonicalize_name
 from hps.errors import ConfigError, OfflineError, ResolutionError
 from hps.lock.python_tags import choose_wheel, machine, ranks
 from hps.lock.records import Resolver
-from hps.lock.uv_tool import compile_requirements, uv_version
+from hps.lock.uv_tool import compile_requirements, compiling, uv_version
 
 _GLIBC_OF_UV = (17, 28, *range(31, 41))  # the manylinux_2_x targets that uv knows
+_BUILT = "built"  # the folder of wheels that were made from sdists
+_VERSIONS = "versions.txt"  # the old choice before, the new one after
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 
 
@@ -50,7 +54,7 @@ class PythonRequest:
         prerelease: whether pre-releases may be chosen.
         preferences: versions of an earlier lock, by project; kept where they still fit.
         upgrade: which preferences are not kept.
-        find_links: folder of wheels that were made from sdists.
+        built: wheels that were made from sdists: where the bytes of each are, by file name.
         constraints: further version limits, for instance of `python.sdists`.
         offline: resolve from uv's cache alone.
     """
@@ -64,7 +68,7 @@ class PythonRequest:
     prerelease: bool = False
     preferences: Mapping[str, str] = field(default_factory=dict)
     upgrade: Literal["none", "all"] | frozenset[str] = "none"
-    find_links: Path | None = None
+    built: Mapping[str, Path] = field(default_factory=dict)
     constraints: tuple[str, ...] = ()
     offline: bool = False
 
@@ -94,6 +98,9 @@ class PythonResolution:
     resolver: Resolver
 
 
+Resolve = Callable[[PythonRequest], PythonResolution]
+
+
 def resolve(request: PythonRequest, *, host_python: str | None = None) -> PythonResolution:
     """Choose the packages of a request.
 
@@ -107,15 +114,59 @@ def resolve(request: PythonRequest, *, host_python: str | None = None) -> Python
         FetchError: the index could not be reached.
         OfflineError: `offline`, and uv's cache does not hold enough.
     """
+    with _resolving(request, host_python) as finish:
+        return finish()
+
+
+@contextlib.contextmanager
+def expecting(expected: PythonRequest | None) -> Iterator[Resolve]:
+    """Begin to answer a request that will probably be made, and give what answers any request.
+
+    uv runs beside the block. Its answer is taken when the expected request is made; another
+    request stops it and is resolved by itself, so that what is expected never changes an answer.
+    The block's end stops it too.
+
+    Args:
+        expected: None to expect nothing.
+
+    Raises:
+        ConfigError: as in `resolve`, at once; its other errors come when the request is made.
+    """
+    with contextlib.ExitStack() as stack:
+        finish = stack.enter_context(_resolving(expected)) if expected else None
+
+        def answer(request: PythonRequest) -> PythonResolution:
+            if finish is not None and request == expected:
+                return finish()
+            stack.close()
+            return resolve(request)
+
+        yield answer
+
+
+@contextlib.contextmanager
+def _resolving(
+    request: PythonRequest, host_python: str | None = None
+) -> Iterator[Callable[[], PythonResolution]]:
+    """Begin to choose the packages of a request; what the block is given waits for the choice."""
     check_requirements(request.requirements)
     resolver = Resolver(name="uv", version=uv_version(), flags=resolver_flags(request.as_of))
     if not request.requirements:
-        return PythonResolution((), resolver)
+        yield lambda: PythonResolution((), resolver)
+        return
     with tempfile.TemporaryDirectory(prefix="hps-uv-") as name:
         folder = Path(name)
-        pins = _resolve_versions(request, folder, host_python)
-        document = _resolve_files(request, pins, folder, host_python)
-    return PythonResolution(choose_files(document, pins, request), resolver)
+        options, origins = _ask_versions(request, folder)
+        index = request.index_url
+        with compiling(options, folder, index_url=index, host_python=host_python) as chosen:
+
+            def finish() -> PythonResolution:
+                chosen()
+                pins = read_annotated((folder / _VERSIONS).read_text(), origins)
+                document = _resolve_files(request, pins, folder, host_python)
+                return PythonResolution(choose_files(document, pins, request), resolver)
+
+            yield finish
 
 
 def resolver_flags(as_of: datetime | None) -> tuple[str, ...]:
@@ -166,21 +217,17 @@ def uv_platform(platform: str, glibc: tuple[int, int]) -> str:
     return f"{machine(platform)}-manylinux_2_{known[-1]}"
 
 
-def _common_options(request: PythonRequest) -> list[str]:
+def _common_options(request: PythonRequest, folder: Path) -> list[str]:
     options = list(resolver_flags(request.as_of))
     options += ["--python-version", request.python_version]
     options += ["--python-platform", uv_platform(request.platform, request.glibc)]
-    if request.find_links is not None:
-        options += ["--find-links", str(request.find_links.resolve())]
-        if request.as_of is not None:
-            # What was made here has no upload time; it is pinned by its sdist instead.
-            for name in _projects(request.find_links):
-                options += ["--exclude-newer-package", f"{name}=false"]
+    if request.built:
+        options += ["--find-links", str((folder / _BUILT).resolve())]
+    if request.as_of is not None:
+        # What was made here has no upload time; it is pinned by its sdist instead.
+        for project in sorted({canonicalize_name(file.split("-")[0]) for file in request.built}):
+            options += ["--exclude-newer-package", f"{project}=false"]
     return options
-
-
-def _projects(folder: Path) -> list[str]:
-    return sorted({canonicalize_name(path.name.split("-")[0]) for path in folder.glob("*.whl")})
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +236,8 @@ class _Pin:
     via: tuple[str, ...]
 
 
-def _resolve_versions(
-    request: PythonRequest, folder: Path, host_python: str | None
-) -> dict[str, _Pin]:
-    """Versions of all packages by name, with who asked."""
+def _ask_versions(request: PythonRequest, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Write what uv reads; its options, and the `where` of each input file as uv names it."""
     origins: dict[str, str] = {}
     lines: dict[str, list[str]] = {}
     for requirement in request.requirements:
@@ -200,13 +245,15 @@ def _resolve_versions(
     for number, (where, texts) in enumerate(lines.items()):
         origins[f"-r {number}.in"] = where
         (folder / f"{number}.in").write_text("".join(f"{text}\n" for text in texts))
-    output = folder / "versions.txt"
-    output.write_text(
+    (folder / _BUILT).mkdir()
+    for file, place in request.built.items():
+        shutil.copyfile(place, folder / _BUILT / file)
+    (folder / _VERSIONS).write_text(
         "".join(f"{name}=={version}\n" for name, version in sorted(request.preferences.items()))
     )
-    options = _common_options(request)
+    options = _common_options(request, folder)
     options += ["--prerelease", "allow" if request.prerelease else "disallow"]
-    options += ["--output-file", output.name, "--annotation-style", "split"]
+    options += ["--output-file", _VERSIONS, "--annotation-style", "split"]
     if request.constraints:
         (folder / "limits.in").write_text("".join(f"{text}\n" for text in request.constraints))
         options += ["--constraints", "limits.in"]
@@ -218,8 +265,7 @@ def _resolve_versions(
     if request.offline:
         options.append("--offline")
     options += [f"{number}.in" for number in range(len(lines))]
-    compile_requirements(options, folder, index_url=request.index_url, host_python=host_python)
-    return read_annotated(output.read_text(), origins)
+    return options, origins
 
 
 def read_annotated(text: str, origins: Mapping[str, str]) -> dict[str, _Pin]:
@@ -246,7 +292,7 @@ def _resolve_files(
     (folder / "pins.in").write_text(
         "".join(f"{name}=={pin.version}\n" for name, pin in sorted(pins.items()))
     )
-    options = _common_options(request)
+    options = _common_options(request, folder)
     options += ["--prerelease", "allow", "--no-deps", "--no-annotate"]  # the pins say it all
     options += ["--format", "pylock.toml", "--output-file", "pylock.toml", "pins.in"]
     try:

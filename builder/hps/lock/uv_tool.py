@@ -4,11 +4,13 @@ Only what says how to reach an index is inherited: proxies, certificates, creden
 timeouts. What would change the result is not: uv.toml, UV_* settings, the host's Python.
 """
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -66,14 +68,18 @@ def uv_version() -> str:
     return done.stdout.split()[1]
 
 
-def compile_requirements(
+@contextlib.contextmanager
+def compiling(
     arguments: Sequence[str],
     folder: Path,
     *,
     index_url: str,
     host_python: str | None = None,
-) -> None:
+) -> Iterator[Callable[[], None]]:
     """Run `uv pip compile` in a folder that holds its input and output files.
+
+    uv runs beside the block; what the block is given waits for its end. Who leaves the block
+    earlier, by an error or Ctrl-C, stops it.
 
     The address of the index goes through the environment: it may hold a password, and the command
     line of a process is public.
@@ -85,22 +91,46 @@ def compile_requirements(
         host_python: interpreter that uv asks about itself, any version; this one by default.
 
     Raises:
-        ResolutionError, FetchError, OfflineError: as `explain` tells them apart.
+        ResolutionError, FetchError, OfflineError: when it is waited for, as `explain` tells them
+            apart.
     """
     line = [find_uv(), "pip", "compile", "--no-config", "--no-header", "--no-progress"]
     line += ["--no-python-downloads", "--python", host_python or sys.executable]
-    done = subprocess.run(
-        [*line, *arguments],
-        cwd=folder,
-        env=environment(os.environ) | {"UV_DEFAULT_INDEX": index_url},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode != 0:
-        raise explain(done.stderr, private=(index_url, str(folder)))
+    # Not a pipe, which would have to be read while uv runs: a full one stops it.
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            [*line, *arguments],
+            cwd=folder,
+            env=environment(os.environ) | {"UV_DEFAULT_INDEX": index_url},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        ) as process,
+    ):
+
+        def finish() -> None:
+            if process.wait() != 0:
+                said.seek(0)
+                text = said.read().decode(errors="replace")
+                raise explain(text, private=(index_url, str(folder)))
+
+        try:
+            yield finish
+        finally:
+            process.kill()
+
+
+def compile_requirements(
+    arguments: Sequence[str],
+    folder: Path,
+    *,
+    index_url: str,
+    host_python: str | None = None,
+) -> None:
+    """Run `uv pip compile` to its end; see `compiling`."""
+    with compiling(arguments, folder, index_url=index_url, host_python=host_python) as finish:
+        finish()
 
 
 def explain(stderr: str, *, private: Sequence[str] = ()) -> HpsError:
