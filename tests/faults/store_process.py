@@ -16,7 +16,7 @@ from hps.digest import Blob, Digest
 from hps.errors import HpsError, StoreError
 from hps.store.blobs import Store
 from hps.store.collect import collect
-from hps.store.filesystem import Filesystem
+from hps.store.filesystem import Filesystem, may_only_read
 from hps.store.verify import verify
 from tests.store.damage import truncate
 
@@ -224,6 +224,7 @@ def read_only(folder: Path) -> dict[str, Any]:
         _become_nobody(folder)
     store = Store(folder / "store")
     errors = {}
+    refused = []
     old = Blob(Digest.of(OLD), len(OLD))
     with store.session():
         # What is there already may be said again.
@@ -252,7 +253,9 @@ def read_only(folder: Path) -> dict[str, Any]:
             effect()
         except HpsError as error:
             errors[name] = error.as_json()
-    return found | {"errors": errors}
+            if isinstance(error, StoreError) and may_only_read(error):
+                refused.append(name)
+    return found | {"errors": errors, "may only be read": sorted(refused)}
 
 
 def _become_nobody(folder: Path) -> None:
@@ -265,7 +268,8 @@ def _become_nobody(folder: Path) -> None:
         if path.is_dir():
             path.chmod(0o555)
     (folder / "store").chmod(0o555)
-    (folder / "store" / "lock").chmod(0o444)
+    if (lock := folder / "store" / "lock").exists():
+        lock.chmod(0o444)
 
 
 def build(folder: Path) -> int:

@@ -80,6 +80,36 @@ def test_a_read_only_store_with_everything_in_it(lab: Laboratory) -> None:
     lab.run("build", "--frozen", before=read_only(lab.store, lab.folder))
 
 
+NOT_RECORDED = "may only be read, so it is not recorded there that"
+
+
+def test_a_new_project_on_a_read_only_store(lab: Laboratory) -> None:
+    """It has everything but a root for this project, and no right to add one."""
+    image = lab.image()
+    shutil.rmtree(lab.folder / ".hps")
+    done = lab.run("build", "--frozen", before=read_only(lab.store))
+    assert done.out == f"{image} cpu\n"
+    check_layout(lab.layout)
+    assert done.err.count(f"warning: the store {lab.store} {NOT_RECORDED}") == 1
+    assert lab.folder not in [root.project for root in lab.open().store.roots.all()]
+    again = lab.run("build", "--frozen", before=read_only(lab.store))
+    assert (again.out, NOT_RECORDED in again.err) == (f"{image} cpu\n", False)  # said once
+    assert lab.run("build", "--frozen").out == f"{image} cpu\n"  # it can be recorded by now
+    assert lab.folder in [root.project for root in lab.open().store.roots.all()]
+
+
+def test_a_root_that_a_read_only_store_has_of_an_older_image(lab: Laboratory) -> None:
+    """It names too little; it is replaced as soon as the store can be written."""
+    store = lab.open().store
+    store.roots.set(lab.folder, "cpu", [lab.target.layers[0].digest])
+    lab.edit("large = 4000", 'large = 4000\nlabels = {"org.example.note" = "x"}')
+    done = lab.run("build", "--frozen", before=read_only(lab.store))
+    assert NOT_RECORDED in done.err
+    lab.run("build", "--frozen")
+    (root,) = [one for one in store.roots.all() if one.project == lab.folder]
+    assert {layer.digest for layer in lab.target.layers} <= set(root.digests)
+
+
 def test_a_read_only_store_that_lacks_something(lab: Laboratory) -> None:
     lab.edit("serving", "serving better", lab.folder / "server" / "main.py")
     done = lab.run("build", "--frozen", code=6, before=read_only(lab.store))

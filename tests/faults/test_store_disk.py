@@ -96,6 +96,7 @@ def assert_reads_and_refuses_to_write(found: dict[str, Any], because: str, hint:
     assert found["verified"] == 2
     errors = found["errors"]
     assert set(errors) == {"write", "root", "trace", "collect", "tree", "damaged"}
+    assert found["may only be read"] == ["collect", "root", "trace", "tree", "write"]
     for name in ("write", "root", "trace", "collect", "tree"):
         assert errors[name]["error"] == "store-unusable"
         assert because in errors[name]["message"]
@@ -125,12 +126,17 @@ def test_a_read_only_store_without_a_lock_file_is_read_too(public: Path) -> None
     assert found["read"] == OLD.decode()
 
 
+def as_nobody(folder: Path) -> dict[str, Any]:
+    program = [sys.executable, "-m", "tests.faults.store_process"]
+    return run([*program, "read_only", str(folder), "--as-nobody"])
+
+
+def test_a_store_of_somebody_else_without_a_lock_file_is_read_too(public: Path) -> None:
+    (public / "store" / "lock").unlink()
+    assert as_nobody(public)["read"] == OLD.decode()
+
+
 def test_a_store_of_somebody_else_is_read_and_every_write_refused(public: Path) -> None:
-    found = run(
-        [
-            *(sys.executable, "-m", "tests.faults.store_process"),
-            *("read_only", str(public), "--as-nobody"),
-        ]
-    )
+    found = as_nobody(public)
     assert_reads_and_refuses_to_write(found, "Permission denied", "owner")
     assert not Store(public / "store").has(Digest.of(NEW))

@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from hps.errors import StoreError
-from hps.store.filesystem import Filesystem, explain, free_space
+from hps.store.filesystem import Filesystem, explain, free_space, may_only_read
+
+
+def refuse(code: int, path: Path) -> None:
+    try:
+        raise OSError(code, "no")
+    except OSError as error:
+        raise explain(error, "write", path) from error
 
 
 @pytest.mark.parametrize(
@@ -17,17 +24,20 @@ from hps.store.filesystem import Filesystem, explain, free_space
         (errno.EDQUOT, "hps store collect"),
         (errno.EROFS, "writable"),
         (errno.EACCES, "owner"),
+        (errno.EPERM, "owner"),
         (errno.EIO, "look at the disk"),
     ],
 )
 def test_a_refusal_names_the_path_the_space_and_the_way_out(
     tmp_path: Path, code: int, hint: str
 ) -> None:
-    error = explain(OSError(code, "no"), "write", tmp_path / "a" / "b")
-    assert isinstance(error, StoreError)
+    with pytest.raises(StoreError) as caught:
+        refuse(code, tmp_path / "a" / "b")
+    error = caught.value
     assert str(tmp_path / "a" / "b") in error.message
     assert "bytes free of" in (error.got or "")
     assert hint in (error.hint or "")
+    assert may_only_read(error) == (code in {errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 def test_free_space_of_a_path_that_is_not_made_yet(tmp_path: Path) -> None:

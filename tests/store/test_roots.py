@@ -35,6 +35,18 @@ def test_a_root_keeps_what_was_set_last(store: Store, project: Path) -> None:
     assert [root.name for root in store.roots.all()] == ["gpu"]
 
 
+def test_what_a_root_keeps_can_be_asked(store: Store, project: Path) -> None:
+    assert not store.roots.keeps(project, "cpu", [])
+    store.roots.set(project, "cpu", [ONE])
+    assert store.roots.keeps(project, "cpu", [ONE])
+    assert store.roots.keeps(project, "cpu", [])
+    assert not store.roots.keeps(project, "cpu", [ONE, TWO])
+    path = store.roots.path(project, "cpu")
+    path.unlink()
+    path.write_bytes(b"damaged")
+    assert not store.roots.keeps(project, "cpu", [ONE])
+
+
 def test_projects_do_not_share_names(store: Store, project: Path, tmp_path: Path) -> None:
     (other := tmp_path / "other").mkdir()
     store.roots.set(project, "cpu", [ONE])

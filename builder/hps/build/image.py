@@ -16,11 +16,12 @@ from hps.build.workbench import Workbench, artifacts
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Blob, Digest
-from hps.errors import LockError, NotReproducibleError
+from hps.errors import LockError, NotReproducibleError, StoreError
 from hps.layer.index import IndexLine, first_difference, read_index
 from hps.lock.records import Layer, Lock, LockedTarget, Sdist
 from hps.lock.stale import fresh_target
 from hps.oci.image import Image, assemble, image_reference, index
+from hps.store.filesystem import may_only_read
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class Built:
     layers: tuple[BuiltLayer, ...]
     layout: Path
     changed: bool  # whether the layout had to be written
+    rooted: bool  # whether the store knows that the project needs what it is made of
 
 
 def build(
@@ -107,9 +109,10 @@ def _build(
         from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
 
         write_layout(layout, [image], _hashed(bench, layout))
-    if changed or not bench.store.roots.path(bench.project.root, name).is_file():
-        _keep(bench, locked, steps)
-    return Built(name, image, tuple(layers), layout, changed)
+    made = {*_artifacts(locked), *(layer.blob.digest for layer in layers)}
+    rooted = not changed and bench.store.roots.keeps(bench.project.root, name, made)
+    rooted = rooted or _keep(bench, locked, steps)
+    return Built(name, image, tuple(layers), layout, changed, rooted)
 
 
 def realise(
@@ -257,16 +260,35 @@ def _is_there(layout: Path, image: Image) -> bool:
     return same and all((layout / "blobs" / "sha256" / blob.hex).is_file() for blob in blobs)
 
 
-def _keep(bench: Workbench, locked: LockedTarget, steps: Sequence[Step]) -> None:
+def _artifacts(locked: LockedTarget) -> set[Digest]:
+    return {artifact.digest for artifact in artifacts(locked)}
+
+
+def _keep(bench: Workbench, locked: LockedTarget, steps: Sequence[Step]) -> bool:
     """Root what a target is made of and all that its steps came out as, against collection.
 
     Intermediate outputs count too: a trace whose outputs are gone would be collected, and with it
-    the knowledge that leads to the layers.
+    the knowledge that leads to the layers. A store that may only be read is told nothing, and the
+    build goes on: all that it needs was there.
+
+    Returns:
+        Whether the root was recorded.
     """
-    digests = {artifact.digest for artifact in artifacts(locked)}
+    digests = _artifacts(locked)
     for outputs in bench.scheduler().survey(steps).known.values():
         digests |= {blob.digest for blob in outputs.values()}
-    bench.store.roots.set(bench.project.root, locked.name, sorted(digests))
+    try:
+        bench.store.roots.set(bench.project.root, locked.name, sorted(digests))
+    except StoreError as error:
+        if not may_only_read(error):
+            raise
+        bench.note_once(
+            f"warning: the store {bench.store.root} may only be read, so it is not recorded there "
+            f"that {bench.project.root} needs what it is made of: a collection by the store's "
+            "owner may remove that (images that are laid out stay whole)"
+        )
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,13 @@ def find_root(directory: Path, name: str = "hps.toml") -> Path:
 
 
 def remember(
-    root: Path, store: Path, files: Iterable[str], trees: Trees, answers: Sequence[dict[str, Any]]
+    root: Path,
+    store: Path,
+    files: Iterable[str],
+    trees: Trees,
+    answers: Sequence[dict[str, Any]],
+    *,
+    rooted: bool = True,
 ) -> bytes:
     """What `recall` compares: the text of `.hps/unchanged.json`.
 
@@ -40,11 +46,13 @@ def remember(
         files: read by the build, relative to the root.
         trees: copied by any of the targets: from, to, exclude.
         answers: one for each target of hps.toml, as `hps build --json` reports it.
+        rooted: whether the store knows of the project; if not, it is told when it can be written.
     """
     state = {
         "hps": __version__,
         "functions": FUNCTIONS,
         "store": str(store),
+        "rooted": rooted,
         "files": {name: _file(root / name) for name in files},
         "trees": [[*tree, _tree(root, *tree)] for tree in trees],
         "answers": [[answer, _layout(answer)] for answer in answers],
@@ -68,6 +76,7 @@ def recall(root: Path, store: Path) -> list[dict[str, Any]] | None:
         same = (
             (state["hps"], state["functions"], state["store"])
             == (__version__, FUNCTIONS, str(store))
+            and (state["rooted"] or not os.access(store, os.W_OK))
             and all(_file(root / name) == digest for name, digest in state["files"].items())
             and all(_tree(root, *tree) == digest for *tree, digest in state["trees"])
             and all(_layout(answer) == digest for answer, digest in state["answers"])

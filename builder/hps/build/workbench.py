@@ -98,6 +98,16 @@ class Workbench:
 
         return Fetcher(self.store, self.http, self.origins, offline=self.offline)
 
+    def note_once(self, text: str) -> None:
+        """Tell something that holds for the whole run, however often it is found."""
+        if text not in self._noted:
+            self._noted.add(text)
+            self.progress.note(text)
+
+    @cached_property
+    def _noted(self) -> set[str]:
+        return set()
+
     def scheduler(self, *, again: bool = False) -> Scheduler:
         """A scheduler over the store that knows every kind of step of this project."""
         workshop = Workshop(self.store, self.make_sandbox(), threading.Event())

@@ -82,18 +82,20 @@ def _build(
         write_archive(archive, [results[0].image], bench.store.path, epoch=0)
     answers = [as_json(one) for one in results]
     if output is None and len(names) == len(bench.project.config.targets):
-        _remember(bench, answers)
+        _remember(bench, answers, rooted=all(one.rooted for one in results))
     return answers
 
 
-def _remember(bench: "Workbench", answers: list[dict[str, Any]]) -> None:
+def _remember(bench: "Workbench", answers: list[dict[str, Any]], *, rooted: bool) -> None:
     project = bench.project
     targets = project.config.targets.values()
     files = {"hps.toml", "hps.lock"} | {
         file for target in targets for file in target.python.requirements
     }
     trees = [(tree.from_, tree.to, tree.exclude) for one in targets for tree in one.trees]
-    state = unchanged.remember(project.root, bench.store.root, sorted(files), trees, answers)
+    state = unchanged.remember(
+        project.root, bench.store.root, sorted(files), trees, answers, rooted=rooted
+    )
     unchanged.keep(project.root, state)
 
 

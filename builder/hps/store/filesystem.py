@@ -15,6 +15,7 @@ from hps.errors import StoreError
 
 PIECE = 1 << 20  # bytes per read and write: large enough for the disk, small enough for memory
 
+_READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _HINTS = {
     errno.EROFS: "make the file system writable, or name another store with HPS_STORE",
     errno.EACCES: "run as the owner of the store, or name another store with HPS_STORE",
@@ -31,6 +32,12 @@ def explain(error: OSError, doing: str, path: Path) -> StoreError:
     return StoreError(
         f"cannot {doing} {path}: {error.strerror or error}", got=free_space(path), hint=hint
     )
+
+
+def may_only_read(error: StoreError) -> bool:
+    """Whether an error of `explain` means that nothing may be written there: no right, no way."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _READ_ONLY
 
 
 def free_space(path: Path) -> str:

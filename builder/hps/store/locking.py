@@ -18,8 +18,8 @@ from hps.store.filesystem import explain
 def shared(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold `path` together with others; waits while somebody holds it alone.
 
-    A store on a read-only disk that has no lock file is held by doing nothing: nobody can
-    change it through that disk.
+    Where no lock file is and none can be made, on a read-only disk or in the folder of somebody
+    else, nothing is held. What a collection then removes meanwhile is missed when it is read.
 
     Args:
         path: of the lock file, made when missing.
@@ -31,7 +31,7 @@ def shared(path: Path, *, on_wait: Callable[[], None] | None = None) -> Iterator
     try:
         descriptor = _open(path, os.O_RDONLY)
     except OSError as error:
-        if error.errno == errno.EROFS:
+        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM} and not path.exists():
             yield
             return
         raise explain(error, "lock", path) from error

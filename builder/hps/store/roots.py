@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from hps import canonical
 from hps.digest import Digest
-from hps.errors import StoreCorruptError
+from hps.errors import StoreCorruptError, StoreError
 from hps.store.filesystem import explain
 from hps.store.workspace import Workspace
 
@@ -74,6 +74,14 @@ class Roots:
                 return
         self._workspace.begin()
         self._workspace.publish(data, path)
+
+    def keeps(self, project: Path, name: str, digests: Iterable[Digest]) -> bool:
+        """Whether there is a whole root of that name that keeps all of these."""
+        try:
+            root = _read(self.path(project, name))
+        except (StoreError, StoreCorruptError):
+            return False
+        return root is not None and set(digests) <= set(root.digests)
 
     def remove(self, project: Path, name: str) -> None:
         """Keep nothing for a project under this name any more."""
