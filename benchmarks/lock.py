@@ -73,7 +73,11 @@ def _rows(given: Namespace, folder: Path) -> Iterator[Row]:
 
     def run(line: list[str], cache: str) -> Done:
         caches = {"UV_CACHE_DIR": str(folder / cache), "PIP_CACHE_DIR": str(folder / cache)}
-        return timed(line, cwd=folder, environment={**caches, "UV_DEFAULT_INDEX": index})
+        # With its bytecode, as pip installs it, also where the shell forbids to write any.
+        compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+        return timed(
+            line, cwd=folder, environment={**caches, **compiled, "UV_DEFAULT_INDEX": index}
+        )
 
     # With the layers of this lock made once, what is left is locking.
     run(hps, "layers")

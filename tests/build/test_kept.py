@@ -2,7 +2,9 @@
 
 import pytest
 
-from hps.build.kept import keeps_debs, keeps_python
+from hps.build.kept import asked_for, check_upgraded, keeps_debs, keeps_python
+from hps.config.schema import Target
+from hps.errors import UsageError
 from tests.lock.test_text import lock
 
 NOW = {
@@ -58,3 +60,44 @@ def test_a_name_that_nobody_knows_asks_both() -> None:
 
 def test_another_c_library_lets_other_wheels_fit() -> None:
     assert not keeps_python(OLD, NOW, (), "2.41")
+
+
+@pytest.mark.parametrize("name", ["numpy", "NumPy", "jieba", "libc6", "new.thing", "New-Thing"])
+def test_what_a_target_holds_or_asks_for_can_be_upgraded(name: str) -> None:
+    check_upgraded({name}, [OLD], {"new-thing"})
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("nunpy", "did you mean numpy?"),
+        ("Libc6", "did you mean libc6?"),  # names of Debian packages have one spelling
+        ("libc", "did you mean libc6?"),
+        ("setuptools", "setuptools"),  # it builds an sdist, and is not in the target
+        ("", ""),
+    ],
+)
+def test_a_name_that_is_in_no_target_is_refused(name: str, near: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_upgraded({"numpy", name}, [OLD], ())
+    assert caught.value.exit_code == 2
+    assert caught.value.message.endswith("in cpu")
+    (detail,) = caught.value.details
+    assert detail.endswith(near)
+
+
+def test_what_hps_toml_asks_for() -> None:
+    target = Target.model_validate(
+        {
+            "python-version": "3.11",
+            "debian": {"source": "os", "packages": ["dash"]},
+            "build": {"packages": ["gcc"]},
+            "python": {"sdists": ["Jieba==1"]},
+            "archives": [
+                {"name": "t", "wheel": "My.Server==1", "copy": [{"from": "a", "to": "/a"}]},
+                {"name": "u", "file": "u.zip", "copy": [{"from": "a", "to": "/a"}]},
+            ],
+        }
+    )
+    names = asked_for(target, ["numpy[x]>=1; python_version > '3'"])
+    assert names == {"dash", "gcc", "jieba", "my-server", "numpy"}

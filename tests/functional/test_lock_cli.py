@@ -1,9 +1,12 @@
 """`hps lock` as a process: what it writes, what it keeps, when it says stale."""
 
+import contextlib
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +15,9 @@ import pytest
 
 from hps.digest import Digest
 from hps.lock import text
-from tests.build.laboratory import STANDARD, Laboratory, tar_gz
+from tests.build.laboratory import STANDARD, Laboratory, tar_gz, wheel
 from tests.lock.test_text import reseal
+from tests.servers import silence, status
 
 pytestmark = pytest.mark.network
 
@@ -197,6 +201,87 @@ def test_the_wheel_of_a_kept_sdist_is_proved(lab: Laboratory) -> None:
     lab.edit("app\n", "app>=1\n", lab.folder / "app.in")
     done = lab.run("lock", code=7)
     assert "crafted-1.0.tar.gz became another wheel than hps.lock says" in done.err
+
+
+@pytest.mark.parametrize("words", [("--upgrade",), ()])
+def test_a_wrong_guess_of_the_c_library_gives_the_same_lock(
+    lab: Laboratory, words: tuple[str, ...]
+) -> None:
+    """Which wheel is best depends on it; the lock says 2.17 when uv is started."""
+    for tag in ("manylinux_2_17_x86_64", "manylinux_2_36_x86_64"):
+        file, data = wheel("base", "1.5")
+        lab.index.add(file.replace("py3-none-any", f"cp311-cp311-{tag}"), data)
+    lab.run("lock", "--upgrade")
+    before = lab.lock_path.read_bytes()
+    assert any("2_36" in one.file for one in lab.target.wheels)
+    old = lab.target.model_copy(update={"glibc": "2.17"})
+    lab.lock_path.write_bytes(text.write(lab.lock.model_copy(update={"targets": (old,)})))
+    done = lab.run("lock", *words)
+    assert "hps.lock is written" in done.err
+    assert lab.lock_path.read_bytes() == before
+
+
+def processes(lab: Laboratory) -> list[str]:
+    """The processes that were started with the environment of a laboratory."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"HPS_STORE={lab.store}".encode() in path.read_bytes().split(b"\0"):
+                found.append((path.parent / "comm").read_text().strip())
+    return found
+
+
+def nobody_is_left(lab: Laboratory) -> bool:
+    """The kernel may still be at work on processes that were killed."""
+    for _ in range(500):
+        if not processes(lab):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+@pytest.mark.parametrize("code", [404, 500])
+def test_apt_fails_while_uv_waits(lab: Laboratory, code: int) -> None:
+    """Its error is told at once, and uv does not stay behind."""
+    before = lab.lock_path.read_bytes()
+    lab.index.server.script("/simple/app/", silence())
+    for name in ("InRelease", "Release"):
+        lab.index.server.script(f"/nothing/dists/bookworm/{name}", status(code))
+    lab.environment["HPS_DEBIAN_OS"] = f"{lab.index.server.url}/nothing"
+    done = lab.run("lock", "--upgrade", code=4)
+    assert "the Debian archive" in done.err
+    assert nobody_is_left(lab)
+    assert lab.lock_path.read_bytes() == before
+
+
+def test_ctrl_c_stops_apt_and_uv(lab: Laboratory) -> None:
+    """Only hps gets the signal, and neither server ever answers."""
+    before = lab.lock_path.read_bytes()
+    for path in ("/simple/app/", "/nothing/dists/bookworm/InRelease"):
+        lab.index.server.script(path, silence())
+    lab.environment["HPS_DEBIAN_OS"] = f"{lab.index.server.url}/nothing"
+    process = lab.start("lock", "--upgrade")
+    while len({one.path for one in lab.index.server.seen}) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    assert {"apt-get", "uv"} <= set(processes(lab))
+    process.send_signal(signal.SIGINT)
+    done = lab.finish(process, code=130)
+    assert "interrupted; nothing is lost" in done.err
+    assert nobody_is_left(lab)
+    assert lab.lock_path.read_bytes() == before
+
+
+def test_an_upgrade_of_nothing_is_a_mistake_of_the_command_line(lab: Laboratory) -> None:
+    before = lab.lock_path.read_bytes()
+    asked = len(lab.index.server.seen)
+    done = lab.run("lock", "-P", "bse", "-P", "App", "-P", "dahs", code=2)
+    assert "error[usage]: there is no such package to upgrade in cpu" in done.err
+    assert "bse: did you mean base?" in done.err
+    assert "dahs: did you mean dash" in done.err
+    assert "App" not in done.err
+    assert len(lab.index.server.seen) == asked
+    assert lab.lock_path.read_bytes() == before
 
 
 def test_as_of_is_written_and_obeyed_and_comments_stay(lab: Laboratory) -> None:

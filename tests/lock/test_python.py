@@ -1,11 +1,14 @@
 """Resolving with the real uv: against a small index of the test, and against a real one."""
 
+import contextlib
 import dataclasses
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,11 +19,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hps.config.schema import Sources
-from hps.errors import ConfigError, FetchError, OfflineError, ResolutionError
+from hps.errors import ConfigError, FetchError, LockError, OfflineError, ResolutionError
 from hps.lock import uv_tool
 from hps.lock.python import (
     PythonRequest,
     Requirement,
+    expecting,
     read_annotated,
     resolve,
     resolver_flags,
@@ -29,7 +33,7 @@ from hps.lock.python import (
 from hps.store.origins import Origins
 from hps.store.python_index import JSON
 from tests.lock.indexes import Index, make_wheel
-from tests.servers import fine, garbage, reset, status, truncate
+from tests.servers import fine, garbage, reset, silence, status, truncate
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
 
@@ -143,6 +147,109 @@ def test_wheels_made_from_sdists_stand_in(index: Index, tmp_path: Path) -> None:
         chosen = resolve(request(index, "a", built=built, as_of=as_of)).wheels
         assert [wheel.name for wheel in chosen] == ["a", "legacy"]
         assert chosen[1].url.startswith("file://")
+
+
+def two_builds(index: Index) -> None:
+    """A project whose choice shows for which glibc it was made."""
+    for tag in ("manylinux_2_17", "manylinux_2_36"):
+        index.add_wheel("a", "1", tag=f"cp311-cp311-{tag}_x86_64", requires=("b",))
+    index.add_wheel("b", "1")
+
+
+def pages(index: Index) -> list[str]:
+    return [seen.path for seen in index.server.seen if seen.path.startswith("/simple/")]
+
+
+def children() -> list[str]:
+    """The names of the processes that this one has started, dead ones that nobody reaped too."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            for child in (task / "children").read_text().split():
+                found.append(Path(f"/proc/{child}/comm").read_text().strip())
+    return found
+
+
+def test_what_was_expected_is_resolved_once(index: Index, tmp_path: Path) -> None:
+    two_builds(index)
+    (tmp_path / "blob").write_bytes(make_wheel("legacy", "1.0"))
+    built = {"legacy-1.0-py3-none-any.whl": tmp_path / "blob"}
+    more = {"built": built, "preferences": {"a": "1"}}
+    with expecting(request(index, "a", "legacy", **more)) as answer:
+        found = answer(request(index, "a", "legacy", **more))
+    assert sorted(pages(index)) == ["/simple/a/", "/simple/b/", "/simple/legacy/"]
+    assert found == resolve(request(index, "a", "legacy", **more))
+    assert [one.name for one in found.wheels] == ["a", "b", "legacy"]
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        {"glibc": (2, 17)},
+        {"python_version": "3.12"},
+        {"upgrade": "all"},
+        {"preferences": {"a": "0.9"}},
+        {"requirements": (Requirement("no-such-project", "app.in"),)},
+        {"requirements": ()},
+    ],
+)
+def test_a_wrong_expectation_changes_nothing(index: Index, expected: dict[str, Any]) -> None:
+    two_builds(index)
+    with expecting(request(index, "a", **expected)) as answer:
+        found = answer(request(index, "a"))
+        assert children() == []
+    assert found == resolve(request(index, "a"))
+    assert found.wheels[0].file == "a-1-cp311-cp311-manylinux_2_36_x86_64.whl"
+
+
+def test_another_wheel_of_the_same_name_is_another_request(index: Index, tmp_path: Path) -> None:
+    index.add_wheel("b", "1")
+    file = "legacy-1.0-py3-none-any.whl"
+    for name, needs in (("old", ()), ("new", ("b",))):
+        (tmp_path / name).write_bytes(make_wheel("legacy", "1.0", requires=needs))
+    with expecting(request(index, "legacy", built={file: tmp_path / "old"})) as answer:
+        found = answer(request(index, "legacy", built={file: tmp_path / "new"}))
+    assert [one.name for one in found.wheels] == ["b", "legacy"]
+
+
+def test_nothing_expected(index: Index) -> None:
+    two_builds(index)
+    with expecting(None) as answer:
+        assert pages(index) == []
+        assert answer(request(index, "a")) == resolve(request(index, "a"))
+
+
+def test_an_expected_failure_is_told_when_it_is_asked_for(index: Index) -> None:
+    with expecting(request(index, "no-such-project")) as answer:
+        assert children() == ["uv"]
+        with pytest.raises(ResolutionError) as caught:
+            answer(request(index, "no-such-project"))
+    assert "spelling" in str(caught.value.hint)
+
+
+def test_leaving_stops_uv_that_waits_for_ever(index: Index) -> None:
+    index.server.script("/simple/a/", silence())
+    folders = set(Path(tempfile.gettempdir()).glob("hps-uv-*"))
+
+    def fail_meanwhile() -> None:
+        with expecting(request(index, "a")):
+            while not pages(index):
+                assert children() == ["uv"]
+                time.sleep(0.01)
+            raise LockError("apt says no")
+
+    with pytest.raises(LockError, match="apt"):
+        fail_meanwhile()
+    assert children() == []
+    assert set(Path(tempfile.gettempdir()).glob("hps-uv-*")) <= folders
+
+
+def test_what_uv_says_may_be_long(index: Index) -> None:
+    """More than a pipe holds, which nobody reads while uv runs."""
+    index.add_wheel("a", "1", requires=tuple(f"{'x' * 200}{n}" for n in range(600)))
+    with expecting(request(index, "a")) as answer, pytest.raises(ResolutionError) as caught:
+        answer(request(index, "a"))
+    assert len(caught.value.details) <= 30
 
 
 def test_build_code_never_runs(index: Index, tmp_path: Path) -> None:
