@@ -22,7 +22,7 @@ import sys
 import types
 import warnings
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -41,53 +41,62 @@ def settle() -> None:
         sys.intern(chr(number))
 
 
-def hold(value: object, held: list[object]) -> None:
-    """Append every object that a code object is made of, itself included."""
-    held.append(value)
-    if isinstance(value, (tuple, frozenset)):
-        for item in value:
-            hold(item, held)
-    elif isinstance(value, types.CodeType):
-        parts: list[object] = [value.co_consts, value.co_names, value.co_varnames]
-        parts += [value.co_freevars, value.co_cellvars, value.co_filename, value.co_name]
-        parts += [value.co_linetable]
-        # Before 3.11 co_code is an object of its own; later it is made anew when asked for.
-        more = ("co_qualname", "co_exceptiontable") if _FROM_3_11 else ("co_code",)
-        parts += [getattr(value, name) for name in more]
-        for part in parts:
-            hold(part, held)
+class Survey:
+    """Every object that a code object is made of, and what of it depends on a process's history.
 
-
-def constants(value: object) -> Iterator[object]:
-    """A value with all that is in it, down to the last code object, tuple and set."""
-    yield value
-    inner: Iterable[object] = ()
-    if isinstance(value, types.CodeType):
-        inner = value.co_consts
-    elif isinstance(value, (tuple, frozenset)):
-        inner = value
-    for item in inner:
-        yield from constants(item)
-
-
-def depends_on_history(everything: list[object]) -> bool:
-    """Whether a compilation depends on which strings the process has interned before.
-
-    CPython interns names, and constants that look like names. Where a string of another look is
-    a name and a constant at once (a nested class's qualified name), one object serves as both
-    unless the string is interned already. A constant set is built anew, and so is no longer
-    shared or comes in another order, when one of its strings is.
+    Attributes:
+        held: the objects, the code object included.
+        names: strings that serve as names.
+        texts: strings that are constants, or are in constant tuples and sets.
+        sets: the constant sets.
     """
-    texts = {v for v in everything if isinstance(v, str) and not looks_like_name(v)}
-    for value in everything:
-        if isinstance(value, frozenset):
+
+    def __init__(self, code: types.CodeType) -> None:
+        self.held: list[object] = []
+        self.names: set[str] = set()
+        self.texts: set[str] = set()
+        self.sets: list[frozenset[object]] = []
+        todo: list[object] = [code]
+        while todo:
+            value = todo.pop()
+            self.held.append(value)
+            if isinstance(value, str):
+                self.texts.add(value)
+            elif isinstance(value, tuple):
+                todo += value
+            elif isinstance(value, frozenset):
+                self.sets.append(value)
+                todo += value
+            elif isinstance(value, types.CodeType):
+                todo.append(value.co_consts)
+                self._names(value)
+
+    def _names(self, code: types.CodeType) -> None:
+        for names in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars):
+            self.held.append(names)
+            self.held += names
+            self.names.update(names)
+        own = [code.co_filename, code.co_name]
+        own += [code.co_qualname] if _FROM_3_11 else []
+        self.held += own
+        self.names.update(own)
+        self.held.append(code.co_linetable)
+        # Before 3.11 co_code is an object of its own; later it is made anew when asked for.
+        self.held.append(code.co_exceptiontable if _FROM_3_11 else code.co_code)
+
+    def depends_on_history(self) -> bool:
+        """Whether the compilation depends on which strings the process has interned before.
+
+        CPython interns names, and constants that look like names. Where a string of another look
+        is a name and a constant at once (a nested class's qualified name), one object serves as
+        both unless the string is interned already. A constant set is built anew when one of its
+        strings is, so that it is no longer shared with an equal one; before 3.11 it may also come
+        in another order.
+        """
+        once = _FROM_3_11 and len(set(self.sets)) == len(self.sets)
+        if self.sets and not once:
             return True
-        if isinstance(value, types.CodeType):
-            own = {value.co_filename, value.co_name, getattr(value, "co_qualname", "")}
-            names = value.co_names + value.co_varnames + value.co_freevars + value.co_cellvars
-            if not texts.isdisjoint(own.union(names)):
-                return True
-    return False
+        return not all(looks_like_name(text) for text in self.texts & self.names)
 
 
 def looks_like_name(text: str) -> bool:
@@ -110,15 +119,14 @@ def compiled(source: bytes, path: str) -> bytes:
     Raises what `compile` raises: SyntaxError, ValueError, RecursionError, ...
     """
     code = compile(source, path, "exec", dont_inherit=True, optimize=0)
-    first = code
-    if depends_on_history(list(constants(first))):
+    first = survey = Survey(code)
+    if first.depends_on_history():
         # While `first` lives all of its strings are interned, whatever was before.
         code = compile(source, path, "exec", dont_inherit=True, optimize=0)
-    if not all(stable(value) for value in constants(code) if isinstance(value, frozenset)):
+        survey = Survey(code)
+    if not all(stable(value) for value in survey.sets):
         raise ValueError("no stable form")
-    held: list[object] = [first]
-    hold(code, held)
-    data = marshal.dumps(code)
+    data = marshal.dumps(code)  # `survey` holds every object once more, and `first` those before
     return importlib.util.MAGIC_NUMBER + _UNCHECKED_HASH + importlib.util.source_hash(source) + data
 
 
