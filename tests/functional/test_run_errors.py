@@ -2,6 +2,7 @@
 
 import pytest
 
+from hps.oci.engine import Engine
 from hps.oci.layout import check_layout
 from tests.build.laboratory import Laboratory
 
@@ -68,3 +69,33 @@ def test_what_is_damaged_is_made_again_before_it_is_loaded(lab: Laboratory) -> N
     assert "made tool" in lab.run("load", "cpu", code=8).err
     assert lab.open().store.check(layer) == lab.target.layers[2].size
     check_layout(lab.layout)
+
+
+@pytest.mark.slow
+def test_what_a_killed_run_left_in_docker_is_removed_by_the_next(
+    lab: Laboratory, docker_host: str
+) -> None:
+    lab.environment["DOCKER_HOST"] = docker_host
+    words = [
+        "run",
+        "cpu",
+        "--engine",
+        "docker",
+        "--port",
+        "0",
+        "--entrypoint",
+        "/usr/bin/python3.11",
+    ]
+    waits = "import time; print('up', flush=True); time.sleep(600)"
+    with lab.start(*words, "--", "-c", waits) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == "up\n"
+        killed.kill()
+    with Engine.connect(docker_host) as engine:
+        (left,) = engine.client.containers.list()
+        done = lab.run(*words, "--", "-c", "print('next')")
+        assert done.out == "next\n"
+        assert (
+            f"removed the container {left.short_id}: the hps that started it was killed" in done.err
+        )
+        assert engine.client.containers.list(all=True) == []

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hps.build.running import Run, checked
@@ -62,11 +62,18 @@ class Dockered:
 
 
 @contextlib.contextmanager
-def dockered(run: Run, layout: Path, name: str) -> Iterator[Dockered]:
+def dockered(run: Run, layout: Path, name: str, note: Callable[[str], None]) -> Iterator[Dockered]:
     """Load the image into Docker when it is not there, and start it.
 
     The image listens on its own ports; Docker maps them to those of the run on loopback. With
-    port 0 Docker chooses free ones.
+    port 0 Docker chooses free ones. What an hps that was killed has left running there goes first:
+    it may hold the ports.
+
+    Args:
+        run: what to start.
+        layout: where the image is laid out.
+        name: NAME:TARGET.
+        note: told what was removed.
 
     Raises:
         PublishError: no engine answers, or it has another image under this name.
@@ -86,7 +93,10 @@ def dockered(run: Run, layout: Path, name: str) -> Iterator[Dockered]:
         home=run.settings.user.home,
         owner=(run.settings.user.uid, run.settings.user.gid),
     )
-    with Engine.connect() as engine, engine.started(wanted) as container:
-        mapped = container.ports
-        found = [mapped.get(port, 0) for port in inside] + [0] * _PORTS
-        yield Dockered(container, (found[0], found[1], found[2]), "127.0.0.1")
+    with Engine.connect() as engine:
+        for one in engine.remove_abandoned():
+            note(f"removed the container {one}: the hps that started it was killed")
+        with engine.started(wanted) as container:
+            mapped = container.ports
+            found = [mapped.get(port, 0) for port in inside] + [0] * _PORTS
+            yield Dockered(container, (found[0], found[1], found[2]), "127.0.0.1")

@@ -4,6 +4,7 @@ import contextlib
 import shlex
 import signal
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -119,7 +120,7 @@ def command(
         environment=given,
     )
     signal.signal(signal.SIGTERM, _interrupt)
-    with _started(run, built, engine) as running:
+    with _started(run, built, engine, bench.progress.note) as running:
         try:
             if then is None:
                 return running.wait()
@@ -129,12 +130,14 @@ def command(
             return running.stop()
 
 
-def _started(run: Run, built: Built, engine: str) -> contextlib.AbstractContextManager[Running]:
+def _started(
+    run: Run, built: Built, engine: str, note: Callable[[str], None]
+) -> contextlib.AbstractContextManager[Running]:
     if engine == "bubblewrap":
         return Bubblewrapped(run)
     from hps.build.docker_running import dockered
 
-    return dockered(run, built.layout, str(built.image.reference))
+    return dockered(run, built.layout, str(built.image.reference), note)
 
 
 def _pair(text: str) -> tuple[str, str]:

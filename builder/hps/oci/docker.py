@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hps.derivation.sandbox import Command
 from hps.errors import PublishError, SandboxError, UsageError
+from hps.oci.abandoned import Process
 from hps.oci.engine import Engine, Mount, mounts, translated
 from hps.oci.layout import blob_name, read_layout
 from hps.oci.sandbox_root import mounted_folders, root_image, root_tar
@@ -112,6 +113,7 @@ class DockerSandbox:
             if self._engine is None:
                 try:
                     self._engine = Engine.connect(self._host)
+                    self._engine.remove_abandoned()
                 except PublishError as error:
                     raise SandboxError(error.message, got=error.got, hint=error.hint) from error
             return self._engine
@@ -121,7 +123,7 @@ class DockerSandbox:
         engine = self._connected()
         image = _send_root(engine, command.root)
         container = engine.client.containers.create(
-            **sandbox_arguments(command, image, _user(engine))
+            **sandbox_arguments(command, image, _user(engine)), labels=Process.this().labels()
         )
         try:
             with self._lock:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from hps.errors import HpsError, PublishError, RunError, UsageError
+from hps.oci.abandoned import NUMBER, Process, is_abandoned
+from hps.oci.abandoned import started as process_started
 from hps.oci.archive import archive_pieces
 from hps.oci.image import Image
 from hps.oci.layout import BlobPath
@@ -221,6 +223,29 @@ class Engine:
                 self._tag(found, tag)
         return found
 
+    def remove_abandoned(self) -> list[str]:
+        """Remove, running or not, the containers of hps processes that were killed.
+
+        Returns:
+            Their short IDs.
+
+        Raises:
+            PublishError: the engine does not tell its containers.
+        """
+        import docker.errors  # noqa: PLC0415 - an extra, and slow to import
+
+        here = Process.this()
+        removed = []
+        with translated(PublishError, "Docker does not tell its containers"):
+            found = self.client.api.containers(all=True, filters={"label": NUMBER})
+        for one in found:
+            if is_abandoned(one["Labels"], here, process_started):
+                # Another hps may be removing it now; what stays is for the next to remove.
+                with contextlib.suppress(docker.errors.APIError):
+                    self.client.api.remove_container(one["Id"], v=True, force=True)
+                    removed.append(one["Id"][:12])
+        return removed
+
     @contextlib.contextmanager
     def started(self, run: Run) -> Iterator[Container]:
         """Start a container; stop it (SIGTERM, after 35 s SIGKILL) and remove it at the end.
@@ -230,7 +255,9 @@ class Engine:
         """
         failure = f"{run.image} cannot be started in Docker"
         with translated(RunError, failure):
-            container = self.client.containers.create(**run_arguments(run))
+            container = self.client.containers.create(
+                **run_arguments(run), labels=Process.this().labels()
+            )
         try:
             with translated(RunError, failure):
                 container.start()
