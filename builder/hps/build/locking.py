@@ -17,7 +17,6 @@ from typing import Literal
 from packaging.requirements import Requirement as ParsedRequirement
 from packaging.utils import canonicalize_name
 
-from hps.build.archives import lock_archives, lock_files
 from hps.build.conflicts import check_conflicts
 from hps.build.debs import choose_debs, glibc
 from hps.build.functions import FUNCTIONS
@@ -25,7 +24,6 @@ from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.image import check_wheels, index_lines, realise
 from hps.build.kept import asked_for, check_upgraded, keeps_debs, keeps_python
-from hps.build.sdists import SdistLocker, narrowed
 from hps.build.workbench import Workbench
 from hps.config.schema import Target
 from hps.derivation.record import Step
@@ -132,6 +130,8 @@ def _lock_target(
             chosen = resolve_python(request)
             resolver = chosen.resolver
             target = _with_python(bench, target, sdists, chosen.wheels)
+    from hps.build.archives import lock_archives, lock_files  # noqa: PLC0415 - see _sdists
+
     target = target.model_copy(
         update={
             "archives": lock_archives(bench, target, config, old, upgrade.names),
@@ -215,6 +215,9 @@ def _sdists(
     bench: Workbench, target: LockedTarget, old: LockedTarget | None, upgrade: Upgrade
 ) -> tuple[Sdist, ...]:
     """Every entry of `python.sdists`, locked and built."""
+    # What speaks HTTP takes its time to load, and uv has begun by now.
+    from hps.build.sdists import SdistLocker, narrowed  # noqa: PLC0415
+
     config = bench.project.target(target.name)
     locker = SdistLocker(bench, target, config, partial(_build_wheels, bench, target, config))
     lines = [line.text for line in bench.project.requirements(target.name)]

@@ -4,6 +4,7 @@ Of the machine's configuration only what says how to reach an archive is taken o
 certificates, timeouts, credentials. Signatures are always verified.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -212,8 +213,10 @@ class Apt:
             try:
                 output, errors = process.communicate(timeout=_DEADLINE)
             except BaseException as error:
-                # Its methods (http, gpgv) hold our pipes: all of them must go.
-                os.killpg(process.pid, signal.SIGKILL)
+                # Its methods (http, gpgv) hold our pipes: all of them must go. When Ctrl-C came
+                # between its end and here, there is nobody left.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 if isinstance(error, subprocess.TimeoutExpired):
                     raise FetchError(
                         f"{argv[0]} {argv[1]} did not end within {_DEADLINE:g} s",

@@ -150,15 +150,15 @@ def _resolving(
 ) -> Iterator[Callable[[], PythonResolution]]:
     """Begin to choose the packages of a request; what the block is given waits for the choice."""
     check_requirements(request.requirements)
-    resolver = Resolver(name="uv", version=uv_version(), flags=resolver_flags(request.as_of))
     if not request.requirements:
-        yield lambda: PythonResolution((), resolver)
+        yield lambda: PythonResolution((), _resolver(request))
         return
     with tempfile.TemporaryDirectory(prefix="hps-uv-") as name:
         folder = Path(name)
         options, origins = _ask_versions(request, folder)
         index = request.index_url
         with compiling(options, folder, index_url=index, host_python=host_python) as chosen:
+            resolver = _resolver(request)  # it asks uv too, and uv is at work already
 
             def finish() -> PythonResolution:
                 chosen()
@@ -167,6 +167,10 @@ def _resolving(
                 return PythonResolution(choose_files(document, pins, request), resolver)
 
             yield finish
+
+
+def _resolver(request: PythonRequest) -> Resolver:
+    return Resolver(name="uv", version=uv_version(), flags=resolver_flags(request.as_of))
 
 
 def resolver_flags(as_of: datetime | None) -> tuple[str, ...]:
