@@ -77,7 +77,7 @@ class Supervisor:
         self._rest = b""
         self._ready = False
         self._stop_at: float | None = None
-        self._forward = False  # a signal has come that the server has not been told of
+        self._signal: int | None = None  # has come; the server has not been told of it
         self._killed = False
 
     def run(self) -> int:
@@ -125,19 +125,25 @@ class Supervisor:
                         selector.unregister(log)
                 self._decide(child, time.monotonic() - started)
                 _reap(child)
+            self._pass_on(child)
             self._end(child.returncode, log)
         return exit_code(ready=self._ready, stopping=self._stop_at is not None, killed=self._killed)
 
     def _on_signal(self, number: int, _frame: "FrameType | None") -> None:
+        # The loop speaks of it: here it could interrupt a write to the same stream, and Python ends
+        # a second write inside the first with a RuntimeError.
         if self._stop_at is None:
             self._stop_at = time.monotonic() + self._plan.grace
-            self._forward = True
-            self._say(f"{signal.Signals(number).name}: stopping the server")
+            self._signal = number
+
+    def _pass_on(self, child: "subprocess.Popen[bytes]") -> None:
+        if self._signal is not None:
+            self._say(f"{signal.Signals(self._signal).name}: stopping the server")
+            self._signal = None
+            child.send_signal(signal.SIGTERM)  # nothing, when it has ended meanwhile
 
     def _decide(self, child: "subprocess.Popen[bytes]", age: float) -> None:
-        if self._forward:
-            self._forward = False
-            child.send_signal(signal.SIGTERM)
+        self._pass_on(child)
         if self._stop_at is not None:
             # A hanging load of Triton 2.51 can outlive SIGTERM: then the grace runs out.
             if time.monotonic() >= self._stop_at and not self._killed:

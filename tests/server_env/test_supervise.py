@@ -41,9 +41,10 @@ class Run:
         load: float = 60,
         grace: float = 60,
         prefix: tuple[str, ...] = (),
+        models: tuple[str, ...] = ("slow", "quick"),
     ) -> None:
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-c", DRIVER, script, str(load), str(grace), "slow", "quick"],
+            [*prefix, sys.executable, "-c", DRIVER, script, str(load), str(grace), *models],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(SERVER_ENV)},
             stdout=subprocess.PIPE,
@@ -70,6 +71,20 @@ def test_a_signal_stops_the_server(tmp_path: Path, number: signal.Signals) -> No
     code, said, log = run.end()
     assert (code, log) == (0, b"bye\n")
     assert f"{number.name}: stopping the server" in said
+
+
+def test_a_signal_in_the_middle_of_a_line_stops_the_server(tmp_path: Path) -> None:
+    """A launcher that writes more than the pipe holds is in the middle of write(2)."""
+    script = "trap 'exit 0' TERM; touch ready; while :; do sleep .1; done"
+    run = Run(tmp_path, script, models=("m" * 120_000,))
+    assert run.process.stdout is not None
+    begin = b""
+    while b"ready after" not in begin:
+        begin += os.read(run.process.stdout.fileno(), 10)
+    run.process.terminate()
+    code, said, log = run.end()
+    assert (code, log) == (0, b"")
+    assert said.endswith("m\nsay: SIGTERM: stopping the server\n")
 
 
 def test_a_server_that_ignores_the_signal_is_killed_with_its_children(tmp_path: Path) -> None:
