@@ -74,6 +74,12 @@ class ConfigError(UsageError):
     reference = "config-invalid"
 
 
+class KeyUnusableError(UsageError):
+    """A key that was asked for is missing, readable by others, locked or of the wrong kind."""
+
+    reference = "key-unusable"
+
+
 class LockError(HpsError):
     """hps.lock cannot be used or cannot be made."""
 
@@ -123,6 +129,12 @@ class IntegrityError(HpsError):
 
     reference = "integrity"
     exit_code = 5
+
+
+class MalformedError(IntegrityError):
+    """A signed document does not follow its specification, or is larger than any honest one."""
+
+    reference = "document-malformed"
 
 
 class StoreCorruptError(IntegrityError):

@@ -1,0 +1,1 @@
+"""Keys, signatures, statements, bundles, policy and verdicts."""

@@ -1,0 +1,16 @@
+"""Names of the statements that hps signs (in-toto attestation, spec/predicates)."""
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+
+PROVENANCE = "https://slsa.dev/provenance/v1"
+SBOM = "https://cyclonedx.org/bom"
+SIGNATURE = "https://sigstore.dev/cosign/sign/v1"  # what `cosign sign` writes and verifies
+
+# What a key of a role may sign. A key signs nothing else: cosign takes a statement of any kind
+# for a signature, so a test's or a revocation's statement must never come from a release key.
+ROLES = {
+    "build": (PROVENANCE, SBOM, SIGNATURE),
+    "rebuild": (PROVENANCE,),
+    "file": (SIGNATURE,),
+}
