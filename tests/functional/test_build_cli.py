@@ -127,6 +127,31 @@ def test_offline_with_an_empty_store_lists_what_is_missing(lab: Laboratory, tmp_
     assert told["details"]
 
 
+def test_what_a_tree_overrides_is_said_when_the_image_is_written(lab: Laboratory) -> None:
+    (lab.folder / "etc").mkdir()
+    (lab.folder / "etc" / "hosts").write_text("127.0.0.1 localhost\n")
+    (lab.folder / "etc" / "fresh").write_text("nobody else has it\n")
+    more = '[[targets.cpu.trees]]\nfrom = "etc"\nto = "/etc"\n\n[targets.cpu.image]'
+    lab.edit("[targets.cpu.image]", more)
+    said = "cpu: tree etc overrides 1 path of layer system (hps build --verbose lists them)\n"
+    done = lab.run("build", "--frozen")
+    assert done.err.count(said) == 1
+    again = lab.run("build", "--frozen")
+    assert "tree etc" not in again.err  # nothing was read
+    listed = lab.run("build", "--frozen", "--verbose")
+    assert "cpu: tree etc overrides 1 path of layer system\n  /etc/hosts of netbase\n" in listed.err
+    assert listed.out == again.out == done.out
+    assert "  over layer system, netbase" in lab.run("why", "/etc/hosts").out
+    assert "over layer" not in lab.run("why", "/etc/fresh").out
+    (told,) = lab.run("why", "/etc/hosts", "--json").json
+    assert told["over"] == [{"layer": "system", "owner": "netbase"}]
+
+
+def test_a_damaged_index_is_made_again_for_the_overrides(lab: Laboratory) -> None:
+    lab.damage(lab.built().layers[1].index.digest)
+    assert "made system configuration" in lab.run("build", "--verbose").err
+
+
 @pytest.mark.slow
 def test_check_builds_again_and_agrees(lab: Laboratory) -> None:
     before = state(lab.layout)

@@ -301,18 +301,24 @@ class Origin:
     kind: str
     size: int
     content: str
+    over: tuple[Mapping[str, str], ...] = ()  # layers and owners of what it is laid over
 
 
 def find(bench: Workbench, built: Built, pattern: str) -> list[Origin]:
     """Every path of an image that a pattern matches, the topmost layer's entry first."""
     wanted = pattern.strip("/")
-    found: dict[str, Origin] = {}
+    found: dict[str, list[tuple[str, IndexLine]]] = {}
     for layer in reversed(built.layers):
         for line in index_lines(bench, layer.index.digest):
-            if line.path not in found and (
-                line.path == wanted or fnmatch.fnmatchcase(line.path, wanted)
-            ):
-                found[line.path] = Origin(
-                    f"/{line.path}", layer.name, line.owner, line.kind, line.size, line.content
-                )
-    return [found[path] for path in sorted(found)]
+            if line.path == wanted or fnmatch.fnmatchcase(line.path, wanted):
+                found.setdefault(line.path, []).append((layer.name, line))
+    return [_origin(found[path]) for path in sorted(found)]
+
+
+def _origin(lines: Sequence[tuple[str, IndexLine]]) -> Origin:
+    """Of the topmost line of a path; those below count where they say something else."""
+    (layer, line), *below = lines
+    over = tuple(
+        {"layer": name, "owner": one.owner} for name, one in below if one.thing != line.thing
+    )
+    return Origin(f"/{line.path}", layer, line.owner, line.kind, line.size, line.content, over)

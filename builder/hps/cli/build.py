@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     help="Write the OCI image layout there (default: .hps/images/TARGET); one target only. "
     "A name that ends in .tar gives an archive for `docker load`.",
 )
+@click.option(
+    "--verbose", is_flag=True, help="List each path of other layers that the trees override."
+)
 @work_options
 @json_option
 @click.pass_context
@@ -41,6 +44,7 @@ def command(
     *,
     check: bool,
     output: Path | None,
+    verbose: bool,
     **_: object,
 ) -> None:
     """Build TARGETS (default: all) from hps.lock.
@@ -53,18 +57,23 @@ def command(
     hps build cpu --offline       use only what the store has
     hps build cpu --check         build again and compare byte for byte
     """
-    if not check and output is None:
+    if not check and output is None and not verbose:
         root = unchanged.find_root(context.find_root().obj["directory"])
         known = unchanged.recall(root, context.params["store"] or default_root(os.environ))
         answers = [one for one in known or () if not targets or one["target"] in targets]
         if {one["target"] for one in answers} >= set(targets) and answers:
             _answer(context, answers)
             return
-    _answer(context, _build(context, targets, check=check, output=output))
+    _answer(context, _build(context, targets, check=check, output=output, verbose=verbose))
 
 
 def _build(
-    context: click.Context, targets: tuple[str, ...], *, check: bool, output: Path | None
+    context: click.Context,
+    targets: tuple[str, ...],
+    *,
+    check: bool,
+    output: Path | None,
+    verbose: bool,
 ) -> list[dict[str, Any]]:
     from hps.build.image import build
     from hps.oci.archive import write_archive
@@ -78,12 +87,26 @@ def _build(
     results = [
         build(bench, name, again=check, verify=archive is not None, output=layout) for name in names
     ]
+    for one in results:
+        if one.changed or verbose:
+            _tell_overrides(bench, one, verbose=verbose)
     if archive:
         write_archive(archive, [results[0].image], bench.store.path, epoch=0)
     answers = [as_json(one) for one in results]
     if output is None and len(names) == len(bench.project.config.targets):
         _remember(bench, answers, rooted=all(one.rooted for one in results))
     return answers
+
+
+def _tell_overrides(bench: "Workbench", built: "Built", *, verbose: bool) -> None:
+    from hps.build.overrides import find_overrides, summary
+
+    found = find_overrides(bench, built)
+    if found:
+        more = "" if verbose else " (hps build --verbose lists them)"
+        bench.progress.note(f"{built.target}: {summary(found)}{more}")
+    for one in found if verbose else ():
+        bench.progress.note(f"  /{one.path} of {one.owner}")
 
 
 def _remember(bench: "Workbench", answers: list[dict[str, Any]], *, rooted: bool) -> None:

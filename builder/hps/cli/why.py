@@ -52,5 +52,7 @@ def _show(one: Origin, because: tuple[str, ...]) -> None:
     arrow = f" -> {one.content}" if one.kind == "symlink" else ""
     click.echo(f"{one.path}{arrow} ({what})")
     click.echo(f"  layer {one.layer}")
+    for below in one.over:
+        click.echo(f"  over layer {below['layer']}, {below['owner']}")
     for line in because:
         click.echo(f"  {line}")

@@ -45,6 +45,11 @@ class IndexLine:
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
     @property
+    def thing(self) -> tuple[Kind, int, int, int, str]:
+        """What is there, whoever brought it: kind, mode, owner on disk, content."""
+        return self.kind, self.mode, self.uid, self.gid, self.content
+
+    @property
     def mark(self) -> bytes:
         """Two bytes that stand for all but the owner; part of the layer's fingerprint."""
         text = f"{self.path}\0{self.kind}\0{self.mode:o}\0{self.size}\0{self.content}"
