@@ -26,8 +26,8 @@ def archive(blobs: Blobs, epoch: int = 0) -> bytes:
 
 
 def test_the_archive_holds_the_layout(tmp_path: Path, blobs: Blobs) -> None:
-    with tarfile.open(fileobj=io.BytesIO(archive(blobs))) as tar:
-        tar.extractall(tmp_path / "out", filter="data")
+    (tmp_path / "out").mkdir()
+    subprocess.run(["tar", "-xf", "-", "-C", tmp_path / "out"], input=archive(blobs), check=True)
     assert check_layout(tmp_path / "out") == (small_image(blobs),)
     write_layout(tmp_path / "layout", [small_image(blobs)], blobs.path)
     subprocess.run(["diff", "-r", tmp_path / "out", tmp_path / "layout"], check=True)
