@@ -99,9 +99,14 @@ def test_limits_hold_before_anything_is_read() -> None:
         read(tar_bytes([Part("big", b"x" * 100)]), Limits(size=99))
 
 
-def test_an_extension_header_cannot_fill_the_memory() -> None:
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_an_extension_header_cannot_fill_the_memory(kind: bytes, before: int) -> None:
+    """Neither the first one, nor one that follows a good one."""
     info = tarfile.TarInfo("././@LongLink")
-    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 40
+    info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2
+    good = info.tobuf(tarfile.GNU_FORMAT) + b"a".ljust(512, b"\0")
+    info.type, info.size = kind, 1 << 40
     with pytest.raises(UnsafeArchiveError, match="damaged") as raised:
-        read(info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+        read(good * before + info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
     assert "extension header" in str(raised.value.got)

@@ -37,13 +37,6 @@ class _StrictTarInfo(tarfile.TarInfo):
     """Raises where tarfile takes a damaged or missing header for the end of the archive."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_StrictTarInfo":
-        info = super().frombuf(buf, encoding, errors)
-        if info.type in _EXTENSIONS and info.size > _EXTENSION_BYTES:
-            raise tarfile.ReadError(f"an extension header of {info.size} bytes")
-        return info
-
-    @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_StrictTarInfo":
         try:
             return super().fromtarfile(archive)
@@ -51,6 +44,14 @@ class _StrictTarInfo(tarfile.TarInfo):
             raise  # the block of zeros that ends an archive (POSIX pax, "ustar Interchange Format")
         except (tarfile.HeaderError, ValueError) as error:  # the latter for odd pax records
             raise tarfile.ReadError(f"no header where one must be ({error})") from error
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        # For every header, and open to subclasses (the comment above it in tarfile). Pythons with
+        # the fix of CVE-2025-13462, Debian's among them, no longer call `frombuf`.
+        if self.type in _EXTENSIONS and self.size > _EXTENSION_BYTES:
+            raise tarfile.ReadError(f"an extension header of {self.size} bytes")
+        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return member
 
 
 def members(
