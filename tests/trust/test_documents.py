@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hps import canonical
 from hps.digest import Digest
 from hps.errors import KeyUnusableError, MalformedError
+from hps.trust.authorised import AuthorisedSigner
 from hps.trust.bundle import Bundle, MessageSignature
 from hps.trust.dsse import Envelope, pae
 from hps.trust.encoding import to_base64, unbase64
@@ -23,6 +24,7 @@ from hps.trust.statement import About, Statement
 
 KEY = FileKey.generate()
 OTHER = FileKey.generate()
+SIGNER = AuthorisedSigner(KEY, (SIGNATURE,))
 STATEMENT = Statement((About("image", Digest.of(b"image")),), SIGNATURE, {"a": [1, "ü"]})
 
 
@@ -31,7 +33,7 @@ def no_passphrase() -> bytes:
 
 
 def test_a_signed_statement_comes_back() -> None:
-    data = Bundle.sign(STATEMENT, KEY).as_bytes()
+    data = Bundle.sign(STATEMENT, SIGNER).as_bytes()
     read = Bundle.from_bytes(data)
     assert read.verified_by(KEY.public)
     assert not read.verified_by(OTHER.public)
@@ -41,7 +43,7 @@ def test_a_signed_statement_comes_back() -> None:
 
 
 def test_signing_twice_gives_the_same_bytes() -> None:
-    assert Bundle.sign(STATEMENT, KEY).as_bytes() == Bundle.sign(STATEMENT, KEY).as_bytes()
+    assert Bundle.sign(STATEMENT, SIGNER).as_bytes() == Bundle.sign(STATEMENT, SIGNER).as_bytes()
 
 
 def test_the_signed_bytes_are_those_of_the_specification() -> None:
@@ -65,7 +67,7 @@ def test_openssl_agrees(tmp_path: Path) -> None:
 
 
 def tampered(change: Any) -> bytes:
-    document = json.loads(Bundle.sign(STATEMENT, KEY).as_bytes())
+    document = json.loads(Bundle.sign(STATEMENT, SIGNER).as_bytes())
     change(document)
     return json.dumps(document).encode()
 
@@ -188,7 +190,7 @@ def test_a_message_signature_is_over_the_bytes_and_not_over_what_it_claims() -> 
 
 
 def test_a_simple_signature_comes_back() -> None:
-    made = SimpleSignature.sign(Digest.of(b"image"), "registry.example/app:1", KEY)
+    made = SimpleSignature.sign(Digest.of(b"image"), "registry.example/app:1", SIGNER)
     read = SimpleSignature.read(made.payload, to_base64(made.signature))
     assert read == made
     assert read.verified_by(KEY.public)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hps.oci.attachment import Attachment, Subject, fallback_index, referrer
+from hps.trust.authorised import AuthorisedSigner
 from hps.trust.bundle import BUNDLE_TYPE, Bundle
 from hps.trust.predicates import SIGNATURE
-from hps.trust.signer import Signer
 from hps.trust.simple_signing import SimpleSignature, signature_manifest
 from hps.trust.statement import About, Statement
 
@@ -24,7 +24,7 @@ class Claim:
 
 
 def sign_image(
-    subject: Subject, reference: str, claims: Sequence[Claim], signer: Signer
+    subject: Subject, reference: str, claims: Sequence[Claim], signer: AuthorisedSigner
 ) -> tuple[Attachment, ...]:
     """Sign an image and what is said of it.
 
@@ -33,7 +33,7 @@ def sign_image(
             each is signed by a call of its own.
         reference: registry, name and tag under which Podman and skopeo may use the image.
         claims: further statements about it, such as provenance.
-        signer: the key.
+        signer: the key; it must be allowed to sign images and every claim.
 
     Returns:
         One referrer for the signature and for each claim, the index that lists them where a
@@ -49,7 +49,7 @@ def sign_image(
     )
 
 
-def bundle_referrer(subject: Subject, claim: Claim, signer: Signer) -> Attachment:
+def bundle_referrer(subject: Subject, claim: Claim, signer: AuthorisedSigner) -> Attachment:
     """One signed statement about an image, as a referrer that carries a bundle."""
     statement = Statement((About("", subject.digest),), claim.predicate_type, claim.predicate)
     bundle = Bundle.sign(statement, signer).as_bytes()

@@ -11,12 +11,12 @@ from typing import Any, Self
 from hps import canonical
 from hps.digest import Digest
 from hps.errors import MalformedError
+from hps.trust.authorised import AuthorisedSigner
 from hps.trust.dsse import Envelope
 from hps.trust.encoding import to_base64, unbase64
 from hps.trust.predicates import PAYLOAD_TYPE
 from hps.trust.public_key import PublicKey
 from hps.trust.shape import fields, items, text
-from hps.trust.signer import Signer
 from hps.trust.statement import Statement
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
@@ -50,9 +50,14 @@ class Bundle:
     log_entries: int = 0
 
     @classmethod
-    def sign(cls, statement: Statement, signer: Signer) -> Self:
-        """Sign a statement; the hint is what cosign writes: base64 of the key's sha256."""
-        envelope = Envelope.sign(PAYLOAD_TYPE, statement.as_bytes(), signer)
+    def sign(cls, statement: Statement, signer: AuthorisedSigner) -> Self:
+        """Sign a statement; the hint is what cosign writes: base64 of the key's sha256.
+
+        Raises:
+            KeyUnusableError: the key may not sign such a statement, or cannot be reached.
+        """
+        key = signer.signer(statement.predicate_type)
+        envelope = Envelope.sign(PAYLOAD_TYPE, statement.as_bytes(), key)
         return cls(envelope, to_base64(bytes.fromhex(signer.public.fingerprint)))
 
     @classmethod

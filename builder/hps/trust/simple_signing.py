@@ -13,10 +13,11 @@ from hps.digest import Digest
 from hps.errors import MalformedError
 from hps.oci.attachment import Attachment
 from hps.oci.image import CONFIG_TYPE, MANIFEST_TYPE
+from hps.trust.authorised import AuthorisedSigner
 from hps.trust.encoding import to_base64, unbase64
+from hps.trust.predicates import SIGNATURE
 from hps.trust.public_key import PublicKey
 from hps.trust.shape import fields, text
-from hps.trust.signer import Signer
 
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"
@@ -42,8 +43,12 @@ class SimpleSignature:
     digest: Digest
 
     @classmethod
-    def sign(cls, digest: Digest, reference: str, signer: Signer) -> Self:
-        """Sign an image's digest together with its name."""
+    def sign(cls, digest: Digest, reference: str, signer: AuthorisedSigner) -> Self:
+        """Sign an image's digest together with its name.
+
+        Raises:
+            KeyUnusableError: the key may not sign images, or cannot be reached.
+        """
         payload = canonical.dumps(
             {
                 "critical": {
@@ -54,7 +59,7 @@ class SimpleSignature:
                 "optional": None,
             }
         )
-        return cls(payload, signer.sign(payload), reference, digest)
+        return cls(payload, signer.signer(SIGNATURE).sign(payload), reference, digest)
 
     @classmethod
     def read(cls, payload: bytes, signature: str) -> Self:
