@@ -118,8 +118,11 @@ def _lock_target(
 ) -> tuple[LockedTarget, Resolver]:
     config = bench.project.target(name)
     kept = None if upgrade.everything else old
-    with expecting(_expected(bench, name, old, upgrade)) as resolve_python:
+    expected = _expected(bench, name, old, upgrade)
+    with expecting(expected) as resolve_python:
         target = _debian(bench, name, old, upgrade)
+        if expected:
+            target = _with_files(bench, target, old, upgrade)
         inputs = dict(target.inputs)
         if kept and resolver and keeps_python(kept, inputs, upgrade.packages, target.glibc):
             target = target.model_copy(update={"wheels": kept.wheels, "sdists": kept.sdists})
@@ -130,14 +133,8 @@ def _lock_target(
             chosen = resolve_python(request)
             resolver = chosen.resolver
             target = _with_python(bench, target, sdists, chosen.wheels)
-    from hps.build.archives import lock_archives, lock_files  # noqa: PLC0415 - see _sdists
-
-    target = target.model_copy(
-        update={
-            "archives": lock_archives(bench, target, config, old, upgrade.names),
-            "files": lock_files(bench, config),
-        }
-    )
+    if not expected:  # what cannot be resolved is told before a long download
+        target = _with_files(bench, target, old, upgrade)
     return _with_layers(bench, target, config, old), resolver
 
 
@@ -209,6 +206,17 @@ def python_request(
         prerelease=config.python.prerelease,
         offline=bench.offline,
     )
+
+
+def _with_files(
+    bench: Workbench, target: LockedTarget, old: LockedTarget | None, upgrade: Upgrade
+) -> LockedTarget:
+    """The target with its archives and plain files, fetched."""
+    from hps.build.archives import lock_archives, lock_files  # noqa: PLC0415 - see _sdists
+
+    config = bench.project.target(target.name)
+    archives = lock_archives(bench, target, config, old, upgrade.names)
+    return target.model_copy(update={"archives": archives, "files": lock_files(bench, config)})
 
 
 def _sdists(
