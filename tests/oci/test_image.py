@@ -13,9 +13,9 @@ from hps.oci.image import (
     docker_manifest,
     image_config,
     image_reference,
-    index,
     manifest,
 )
+from hps.oci.index import index
 from tests.oci.images import settings
 
 LAYERS = [Blob(Digest.of(b"one"), 3), Blob(Digest.of(b"second"), 6)]

@@ -229,8 +229,8 @@ def test_check_names_every_fault(layout: Path, blobs: Blobs) -> None:
     text = "\n".join(caught.value.details)
     assert f"{first.name}: missing" in text
     assert f"{second.name}: damaged" in text
-    assert f"blobs/sha256/{'0' * 64}: no image names it" in text
-    assert "blobs/stray: no image names it" in text
+    assert f"blobs/sha256/{'0' * 64}: nothing names it" in text
+    assert "blobs/stray: nothing names it" in text
     assert "manifest.json: names other images" in text
     assert len(caught.value.details) == 5
 

@@ -20,7 +20,8 @@ from hps.errors import LockError, NotReproducibleError, StoreError
 from hps.layer.index import IndexLine, first_difference, read_index
 from hps.lock.records import Layer, Lock, LockedTarget, Sdist
 from hps.lock.stale import fresh_target
-from hps.oci.image import Image, assemble, image_reference, index
+from hps.oci.image import Image, assemble, image_reference
+from hps.oci.index import index
 from hps.store.filesystem import may_only_read
 
 

@@ -5,33 +5,41 @@ same images give the same bytes.
 """
 
 import os
-import secrets
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from hps.errors import BlobMissingError, BuildError, StoreCorruptError
+from hps.oci.attachment import Attachment
 from hps.oci.image import Image
-from hps.oci.layout import PIECE, BlobPath, blob_name, documents, layers
+from hps.oci.layout import PIECE, BlobPath, Layout, blob_name, documents, layers
+from hps.store import whole_file
 
 _FOLDERS = ("blobs/", "blobs/sha256/")
 
 
-def archive_pieces(images: Sequence[Image], blob_path: BlobPath, *, epoch: int) -> Iterator[bytes]:
+def archive_pieces(
+    images: Sequence[Image],
+    blob_path: BlobPath,
+    *,
+    epoch: int,
+    attachments: Sequence[Attachment] = (),
+) -> Iterator[bytes]:
     """The archive in pieces of at most 1 MiB; memory does not grow with the image.
 
     Args:
         images: with distinct references.
         blob_path: where the verified blob of a layer lies.
         epoch: seconds since 1970, the time of every member.
+        attachments: what speaks of the images.
 
     Raises:
         BlobMissingError: a layer is missing.
         StoreCorruptError: a layer has another size than announced.
         ValueError: two images carry one reference.
     """
-    contents = documents(images)
+    contents = documents(Layout(tuple(images), tuple(attachments)))
     blobs = {blob_name(layer.digest): layer for layer in layers(images)}
     for name in sorted([*_FOLDERS, *contents, *blobs]):
         if name in contents:
@@ -48,7 +56,12 @@ def archive_pieces(images: Sequence[Image], blob_path: BlobPath, *, epoch: int) 
 
 
 def write_archive(
-    destination: Path | BinaryIO, images: Sequence[Image], blob_path: BlobPath, *, epoch: int
+    destination: Path | BinaryIO,
+    images: Sequence[Image],
+    blob_path: BlobPath,
+    *,
+    epoch: int,
+    attachments: Sequence[Attachment] = (),
 ) -> None:
     """Write the archive to a stream, or to a file that appears only when it is whole.
 
@@ -57,11 +70,12 @@ def write_archive(
         StoreCorruptError: a layer has another size than announced.
         BuildError: the file or stream cannot be written.
     """
+    pieces = archive_pieces(images, blob_path, epoch=epoch, attachments=attachments)
     try:
         if isinstance(destination, Path):
-            _write_file(destination, archive_pieces(images, blob_path, epoch=epoch))
+            _write_file(destination, pieces)
         else:
-            for piece in archive_pieces(images, blob_path, epoch=epoch):
+            for piece in pieces:
                 destination.write(piece)
     except OSError as error:
         name = destination if isinstance(destination, Path) else "stream"
@@ -72,16 +86,9 @@ def write_archive(
 
 
 def _write_file(destination: Path, pieces: Iterator[bytes]) -> None:
-    partial = destination.with_name(f".{destination.name}.{secrets.token_hex(8)}.partial")
-    try:
-        with partial.open("xb") as writer:
-            for piece in pieces:
-                writer.write(piece)
-            writer.flush()
-            os.fsync(writer.fileno())
-        partial.replace(destination)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file.replacing(destination) as writer:
+        for piece in pieces:
+            writer.write(piece)
 
 
 def _header(name: str, size: int, epoch: int) -> bytes:

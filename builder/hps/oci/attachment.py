@@ -4,6 +4,7 @@ OCI image specification 1.1, manifest.md ("subject"), and distribution specifica
 "Referrers tag schema" for registries that have no referrers API.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE
 
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
 EMPTY = b"{}"
+_TAG = re.compile(r"sha256-[0-9a-f]{64}(?:\.[a-z]{1,16})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Attachment:
         blobs: configuration and layers; all of them are small enough to be held in memory.
         artifact_type: what kind of document it carries, for descriptors; None for a legacy one.
         annotations: of the manifest, repeated in indexes that list it.
+        subject: of what it speaks; None where only its tag says so.
         tag: the name under which a registry keeps it; None where only its subject leads to it.
     """
 
@@ -47,6 +50,7 @@ class Attachment:
     blobs: tuple[bytes, ...] = ()
     artifact_type: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+    subject: Digest | None = None
     tag: str | None = None
 
     @property
@@ -98,12 +102,25 @@ def referrer(
         blobs=(EMPTY, document),
         artifact_type=artifact_type,
         annotations=annotations,
+        subject=subject.digest,
     )
 
 
 def fallback_tag(subject: Digest) -> str:
     """The tag of the index of referrers (distribution specification 1.1, referrers tag schema)."""
     return f"sha256-{subject.hex}"
+
+
+def is_attachment_tag(tag: str) -> bool:
+    """Whether a tag is that of an attachment: `sha256-<hex>`, with `.sig` or another ending."""
+    return _TAG.fullmatch(tag) is not None
+
+
+def signature_subject(tag: str) -> Digest | None:
+    """What the older signatures at a tag `sha256-<hex>.sig` are of; None for another tag."""
+    if not is_attachment_tag(tag) or not tag.endswith(".sig"):
+        return None
+    return Digest(tag.removeprefix("sha256-").removesuffix(".sig"))
 
 
 def fallback_index(subject: Digest, referrers: Iterable[Attachment]) -> Attachment:

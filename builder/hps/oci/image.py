@@ -121,7 +121,7 @@ def image_config(
     }
     return canonical.dumps(
         {
-            **_platform(platform),
+            **platform_fields(platform),
             "created": created,
             "config": {
                 "User": f"{settings.user.uid}:{settings.user.gid}",
@@ -140,31 +140,9 @@ def manifest(config: bytes, layers: Iterable[Blob]) -> bytes:
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "config": _descriptor(CONFIG_TYPE, Digest.of(config), len(config)),
-            "layers": [_descriptor(LAYER_TYPE, layer.digest, layer.size) for layer in layers],
+            "config": descriptor(CONFIG_TYPE, Digest.of(config), len(config)),
+            "layers": [descriptor(LAYER_TYPE, layer.digest, layer.size) for layer in layers],
         }
-    )
-
-
-def index(images: Iterable[Image]) -> bytes:
-    """The index of a layout, canonical JSON, sorted by reference (image-index.md).
-
-    Raises:
-        ValueError: two images carry one reference.
-    """
-    entries = []
-    seen: set[str] = set()
-    for image in sorted(images, key=_order):
-        entry = _descriptor(MANIFEST_TYPE, image.digest, len(image.manifest))
-        entry["platform"] = _platform(image.platform)
-        if image.reference is not None:
-            if image.reference in seen:
-                raise ValueError(f"two images are called {image.reference}")
-            seen.add(image.reference)
-            entry["annotations"] = {REFERENCE_ANNOTATION: image.reference}
-        entries.append(entry)
-    return canonical.dumps(
-        {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries},
     )
 
 
@@ -181,20 +159,23 @@ def docker_manifest(images: Iterable[Image]) -> bytes:
                 "RepoTags": [] if image.reference is None else [image.reference],
                 "Layers": [f"blobs/sha256/{layer.digest.hex}" for layer in image.layers],
             }
-            for image in sorted(images, key=_order)
+            for image in sorted(images, key=image_order)
         ]
     )
 
 
-def _order(image: Image) -> tuple[str, str]:
+def image_order(image: Image) -> tuple[str, str]:
+    """How images of one layout are sorted: by reference, then by digest."""
     return (image.reference or "", image.digest.hex)
 
 
-def _descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
+def descriptor(media_type: str, digest: Digest, size: int) -> dict[str, Any]:
+    """A reference to bytes (descriptor.md)."""
     return {"mediaType": media_type, "digest": str(digest), "size": size}
 
 
-def _platform(platform: str) -> dict[str, str]:
+def platform_fields(platform: str) -> dict[str, str]:
+    """The fields of a platform, in indexes and configurations (image-index.md)."""
     known = _PLATFORMS.get(platform)
     if known is not None:
         return known

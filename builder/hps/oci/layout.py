@@ -9,13 +9,10 @@ import fcntl
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Callable, Iterable, Sequence
-from io import BufferedReader
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from typing import Literal
 
 from hps import canonical
 from hps.digest import Blob, Digest
@@ -26,25 +23,48 @@ from hps.errors import (
     StoreCorruptError,
     UsageError,
 )
+from hps.oci.attachment import Attachment, is_attachment_tag
 from hps.oci.directory import replacing
+from hps.oci.documents import (
+    Config,
+    Descriptor,
+    DockerManifest,
+    Index,
+    Manifest,
+    Version,
+    open_regular,
+    parse,
+    read_blob,
+    read_document,
+)
 from hps.oci.image import (
+    INDEX_TYPE,
     LAYER_TYPE,
     MANIFEST_TYPE,
     REFERENCE_ANNOTATION,
     Image,
     docker_manifest,
-    index,
 )
+from hps.oci.index import index
 
 PIECE = 1 << 20  # bytes read or written at once
-_DOCUMENT_LIMIT = 4 << 20  # what registries accept for a manifest
+MOST_ENTRIES = 200  # of one index, and blobs of one attachment
+_ATTACHMENT_LIMIT = 64 << 20  # bytes of all blobs of one attachment; a large SBOM has a few
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 _CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EACCES}
 
 BlobPath = Callable[[Digest], Path]
 
 
-def documents(images: Sequence[Image]) -> dict[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What an image layout holds: images, and what speaks of them."""
+
+    images: tuple[Image, ...]
+    attachments: tuple[Attachment, ...] = ()
+
+
+def documents(layout: Layout) -> dict[str, bytes]:
     """All files of a layout that are not layers: path to content.
 
     Raises:
@@ -52,12 +72,15 @@ def documents(images: Sequence[Image]) -> dict[str, bytes]:
     """
     found = {
         "oci-layout": canonical.dumps({"imageLayoutVersion": "1.0.0"}),
-        "index.json": index(images),
-        "manifest.json": docker_manifest(images),
+        "index.json": index(layout.images, layout.attachments),
+        "manifest.json": docker_manifest(layout.images),
     }
-    for image in images:
+    for image in layout.images:
         found[blob_name(image.image_id)] = image.config
         found[blob_name(image.digest)] = image.manifest
+    for attachment in layout.attachments:
+        for data in (attachment.manifest, *attachment.blobs):
+            found[blob_name(Digest.of(data))] = data
     return found
 
 
@@ -72,7 +95,12 @@ def blob_name(digest: Digest) -> str:
     return f"blobs/sha256/{digest.hex}"
 
 
-def write_layout(destination: Path, images: Sequence[Image], blob_path: BlobPath) -> None:
+def write_layout(
+    destination: Path,
+    images: Sequence[Image],
+    blob_path: BlobPath,
+    attachments: Sequence[Attachment] = (),
+) -> None:
     """Write a layout, or replace one; the old one stays until the new one is whole.
 
     Layers are hard-linked from the store where that is possible, else cloned, else copied and
@@ -82,6 +110,7 @@ def write_layout(destination: Path, images: Sequence[Image], blob_path: BlobPath
         destination: a folder; made with its parents.
         images: with distinct references.
         blob_path: where the verified blob of a layer lies.
+        attachments: what speaks of the images.
 
     Raises:
         UsageError: the destination is something else than a layout or an empty folder.
@@ -89,7 +118,7 @@ def write_layout(destination: Path, images: Sequence[Image], blob_path: BlobPath
         StoreCorruptError: a layer has other bytes or another size than announced.
         BuildError: the files cannot be written.
     """
-    contents = documents(images)
+    contents = documents(Layout(tuple(images), tuple(attachments)))
     _refuse_foreign(destination)
     try:
         with replacing(destination) as folder:
@@ -113,14 +142,37 @@ def read_layout(folder: Path) -> tuple[Image, ...]:
         UsageError: there is no layout, or it holds something else than image manifests.
         IntegrityError: a document is damaged or contradicts another.
     """
+    return open_layout(folder).images
+
+
+def open_layout(folder: Path) -> Layout:
+    """The images of a layout and what speaks of them; layers are not opened.
+
+    Raises:
+        UsageError, IntegrityError: as `read_layout`.
+    """
     if not (folder / "oci-layout").is_file():
         raise UsageError(
             f"{folder} is not an OCI image layout", hint="`hps build` writes one for each target"
         )
-    _parse(_Version, folder / "oci-layout", _read_document(folder / "oci-layout"))
+    parse(Version, folder / "oci-layout", read_document(folder / "oci-layout"))
     path = folder / "index.json"
-    found = _parse(_Index, path, _read_document(path))
-    return tuple(_read_image(folder, entry) for entry in found.manifests)
+    found = parse(Index, path, read_document(path))
+    if len(found.manifests) > MOST_ENTRIES:
+        raise IntegrityError(
+            f"{path} lists too much", expected=f"at most {MOST_ENTRIES}", got=len(found.manifests)
+        )
+    images = [entry for entry in found.manifests if not _is_attachment(entry)]
+    attachments = [entry for entry in found.manifests if _is_attachment(entry)]
+    return Layout(
+        tuple(_read_image(folder, entry) for entry in images),
+        tuple(_read_attachment(folder, entry) for entry in attachments),
+    )
+
+
+def _is_attachment(entry: Descriptor) -> bool:
+    tag = entry.annotations.get(REFERENCE_ANNOTATION, "")
+    return entry.artifact_type is not None or is_attachment_tag(tag)
 
 
 def check_layout(folder: Path) -> tuple[Image, ...]:
@@ -131,101 +183,53 @@ def check_layout(folder: Path) -> tuple[Image, ...]:
         IntegrityError: blobs are damaged, missing or not named by any image, or `manifest.json`
             names others than `index.json`; `details` has a line for each.
     """
-    images = read_layout(folder)
-    expected = {layer.digest.hex: layer.size for layer in layers(images)}
-    for image in images:
-        expected[image.image_id.hex] = len(image.config)
-        expected[image.digest.hex] = len(image.manifest)
-    blobs = folder / "blobs"
-    found = {
-        path.relative_to(blobs).as_posix() for path in blobs.rglob("*") if not path.is_dir()
-    } - {f"sha256/{name}" for name in expected}
-    faults = [f"blobs/{name}: no image names it" for name in sorted(found)]
-    for name, size in sorted(expected.items()):
-        fault = _blob_fault(folder / blob_name(Digest(name)), Digest(name), size)
-        faults += [fault] if fault else []
-    faults += _docker_faults(folder, images)
+    layout = open_layout(folder)
+    faults = layout_faults(folder, layout)
     if faults:
         raise IntegrityError(
             f"the image layout {folder} is not what its index says",
             hint="remove it and build it again; nothing of it should be used",
-            details=tuple(faults),
+            details=tuple(str(fault) for fault in faults),
         )
-    return images
+    return layout.images
 
 
-class _Document(BaseModel):
-    """Part of a JSON document: unknown fields are allowed by the specification."""
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one file of a layout.
 
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+    Args:
+        kind: damaged, missing or extra.
+        path: in the layout.
+        text: what was found.
+    """
 
+    kind: Literal["damaged", "missing", "extra"]
+    path: str
+    text: str
 
-_Digest = Annotated[Digest, PlainValidator(lambda text: Digest.parse(str(text)))]
-
-
-class _Platform(_Document):
-    architecture: str
-    os: str
-    variant: str | None = None
-
-
-class _Descriptor(_Document):
-    media_type: str = Field(alias="mediaType")
-    digest: _Digest
-    size: int = Field(ge=0, lt=2**50)
-    annotations: dict[str, str] = Field(default_factory=dict)
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}"
 
 
-class _Version(_Document):
-    version: Literal["1.0.0"] = Field(alias="imageLayoutVersion")
+def layout_faults(folder: Path, layout: Layout) -> list[Fault]:
+    """Hash every blob of a layout and compare the set of them with what its documents name."""
+    expected = {layer.digest.hex: layer.size for layer in layers(layout.images)}
+    for name, data in documents(layout).items():
+        if name.startswith("blobs/"):
+            expected[Digest.of(data).hex] = len(data)
+    blobs = folder / "blobs"
+    found = {
+        path.relative_to(blobs).as_posix() for path in blobs.rglob("*") if not path.is_dir()
+    } - {f"sha256/{name}" for name in expected}
+    faults = [Fault("extra", f"blobs/{name}", "nothing names it") for name in sorted(found)]
+    for name, size in sorted(expected.items()):
+        fault = _blob_fault(folder / blob_name(Digest(name)), Digest(name), size)
+        faults += [fault] if fault else []
+    return faults + _docker_faults(folder, layout.images)
 
 
-class _Index(_Document):
-    version: Literal[2] = Field(alias="schemaVersion")
-    manifests: tuple[_Descriptor, ...]
-
-
-class _Manifest(_Document):
-    version: Literal[2] = Field(alias="schemaVersion")
-    config: _Descriptor
-    layers: tuple[_Descriptor, ...]
-
-
-class _RootFs(_Document):
-    type: Literal["layers"]
-    diff_ids: tuple[_Digest, ...]
-
-
-class _Config(_Platform):
-    rootfs: _RootFs
-
-
-class _DockerImage(_Document):
-    config: str = Field(alias="Config")
-    layers: tuple[str, ...] = Field(alias="Layers")
-
-
-class _DockerManifest(_Document):
-    images: tuple[_DockerImage, ...]
-
-
-_Model = TypeVar("_Model", bound=BaseModel)
-
-
-def _parse(model: type[_Model], path: Path, data: bytes) -> _Model:
-    try:
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc']) or 'document'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_context=False)
-        ]
-        raise IntegrityError(
-            f"{path} does not follow the OCI image specification", details=tuple(faults)
-        ) from error
-
-
-def _read_image(folder: Path, entry: _Descriptor) -> Image:
+def _read_image(folder: Path, entry: Descriptor) -> Image:
     path = folder / blob_name(entry.digest)
     if entry.media_type != MANIFEST_TYPE:
         raise UsageError(
@@ -234,11 +238,11 @@ def _read_image(folder: Path, entry: _Descriptor) -> Image:
             got=entry.media_type,
             hint="copy one platform of it with another tool, and use that",
         )
-    manifest_bytes = _read_blob(path, entry)
-    parsed = _parse(_Manifest, path, manifest_bytes)
+    manifest_bytes = read_blob(path, entry)
+    parsed = parse(Manifest, path, manifest_bytes)
     config_path = folder / blob_name(parsed.config.digest)
-    config_bytes = _read_blob(config_path, parsed.config)
-    config = _parse(_Config, config_path, config_bytes)
+    config_bytes = read_blob(config_path, parsed.config)
+    config = parse(Config, config_path, config_bytes)
     _check_diff_ids(config_path, parsed.layers, config.rootfs.diff_ids)
     parts = (config.os, config.architecture, config.variant)
     return Image(
@@ -250,7 +254,36 @@ def _read_image(folder: Path, entry: _Descriptor) -> Image:
     )
 
 
-def _check_diff_ids(path: Path, found: Sequence[_Descriptor], diff_ids: Sequence[Digest]) -> None:
+def _read_attachment(folder: Path, entry: Descriptor) -> Attachment:
+    path = folder / blob_name(entry.digest)
+    data = read_blob(path, entry)
+    tag = entry.annotations.get(REFERENCE_ANNOTATION)
+    if entry.media_type == INDEX_TYPE:
+        parse(Index, path, data)
+        return Attachment(data, INDEX_TYPE, tag=tag)
+    manifest = parse(Manifest, path, data)
+    named = (manifest.config, *manifest.layers)
+    if len(named) > MOST_ENTRIES or sum(one.size for one in named) > _ATTACHMENT_LIMIT:
+        raise IntegrityError(
+            f"{path} names too much",
+            expected=f"at most {MOST_ENTRIES} blobs with {_ATTACHMENT_LIMIT} bytes",
+            got=f"{len(named)} blobs with {sum(one.size for one in named)} bytes",
+        )
+    blobs = [
+        read_blob(folder / blob_name(one.digest), one, limit=_ATTACHMENT_LIMIT) for one in named
+    ]
+    return Attachment(
+        data,
+        entry.media_type,
+        tuple(blobs),
+        artifact_type=manifest.artifact_type,
+        annotations=manifest.annotations,
+        subject=manifest.subject.digest if manifest.subject else None,
+        tag=tag,
+    )
+
+
+def _check_diff_ids(path: Path, found: Sequence[Descriptor], diff_ids: Sequence[Digest]) -> None:
     if len(found) != len(diff_ids):
         raise IntegrityError(
             f"{path} and the manifest disagree about the number of layers",
@@ -266,65 +299,36 @@ def _check_diff_ids(path: Path, found: Sequence[_Descriptor], diff_ids: Sequence
             )
 
 
-def _read_blob(path: Path, descriptor: _Descriptor) -> bytes:
-    data = _read_document(path)
-    if len(data) != descriptor.size or Digest.of(data) != descriptor.digest:
-        raise IntegrityError(
-            f"{path} is damaged",
-            expected=f"{descriptor.digest}, {descriptor.size} bytes",
-            got=f"{Digest.of(data)}, {len(data)} bytes",
-        )
-    return data
-
-
-def _read_document(path: Path) -> bytes:
-    try:
-        with _open_regular(path) as reader:
-            data = reader.read(_DOCUMENT_LIMIT + 1)
-    except OSError as error:
-        raise IntegrityError(f"{path} cannot be read: {error.strerror or error}") from error
-    if len(data) > _DOCUMENT_LIMIT:
-        raise IntegrityError(
-            f"{path} is too large", expected=f"at most {_DOCUMENT_LIMIT} bytes", got="more"
-        )
-    return data
-
-
-def _open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading; a pipe or device in its place must not block or be read."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")
-
-
-def _blob_fault(path: Path, digest: Digest, size: int) -> str | None:
+def _blob_fault(path: Path, digest: Digest, size: int) -> Fault | None:
     name = blob_name(digest)
     try:
-        with _open_regular(path) as reader:
+        with open_regular(path) as reader:
             got = os.fstat(reader.fileno()).st_size
             if got != size:
-                return f"{name}: {got} bytes instead of {size}"
+                return Fault("damaged", name, f"{got} bytes instead of {size}")
             actual = hashlib.file_digest(reader, "sha256").hexdigest()
     except FileNotFoundError:
-        return f"{name}: missing"
+        return Fault("missing", name, "missing")
     except OSError as error:
-        return f"{name}: cannot be read: {error.strerror or error}"
-    return None if actual == digest.hex else f"{name}: damaged, its digest is sha256:{actual}"
+        return Fault("damaged", name, f"cannot be read: {error.strerror or error}")
+    if actual == digest.hex:
+        return None
+    return Fault("damaged", name, f"damaged, its digest is sha256:{actual}")
 
 
-def _docker_faults(folder: Path, images: Sequence[Image]) -> list[str]:
+def _docker_faults(folder: Path, images: Sequence[Image]) -> list[Fault]:
     """Docker follows manifest.json where others follow index.json: both must say the same."""
     path = folder / "manifest.json"
     if not path.exists():
         return []
-    data = b'{"images":' + _read_document(path) + b"}"
-    got = {(item.config, item.layers) for item in _parse(_DockerManifest, path, data).images}
+    data = b'{"images":' + read_document(path) + b"}"
+    got = {(item.config, item.layers) for item in parse(DockerManifest, path, data).images}
     expected = {
         (str(item["Config"]), tuple(item["Layers"])) for item in json.loads(docker_manifest(images))
     }
-    return [] if got == expected else ["manifest.json: names other images than index.json"]
+    if got == expected:
+        return []
+    return [Fault("damaged", "manifest.json", "names other images than index.json")]
 
 
 def _refuse_foreign(destination: Path) -> None:
