@@ -233,3 +233,15 @@ def test_the_interpreter_of_the_image_runs_what_is_in_it(lab: Laboratory) -> Non
     words = ["-c", "import app, base, crafted; print(app.VERSION, base.VERSION, crafted.MADE)"]
     done = lab.run("run", "cpu", "--entrypoint", "/usr/bin/python3.11", "--", *words)
     assert done.out == "1.0 1.0 True\n"
+
+
+def test_an_image_without_a_shell(lab: Laboratory) -> None:
+    """Nothing of hps calls one, so that nobody has to ask for it."""
+    lab.edit('packages = ["dash"]  # the shell', "packages = []")
+    lab.run("lock")
+    assert "dash" not in [deb.name for deb in lab.target.debs]
+    lab.run("build", "--frozen")
+    program = "import app, os; print(app.VERSION, os.path.exists('/bin/sh'))"
+    words = ["--entrypoint", "/usr/bin/python3.11", "--", "-c", program]
+    assert lab.run("run", "cpu", *words).out == "1.0 False\n"
+    assert "layer system" in lab.run("why", "/etc/ld.so.cache").out

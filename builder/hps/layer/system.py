@@ -16,15 +16,19 @@ from hps.layer.dpkg_database import text_entry
 from hps.layer.entry import Entry
 from hps.layer.image_root import ImageRoot
 
+# In the image's Python, which every image has; a shell is in it only when somebody wants one.
 _SCRIPT = """\
-set -eu
-if [ -x /usr/sbin/ldconfig ]; then
-    /usr/sbin/ldconfig -X -C /out/ld.so.cache
-fi
-for certificate in "$@"; do
-    hash=$(/usr/bin/openssl x509 -noout -subject_hash -in "$certificate")
-    echo "$hash $certificate"
-done >/out/certificate-hashes
+import os, subprocess, sys
+
+if os.access("/usr/sbin/ldconfig", os.X_OK):
+    subprocess.run(["/usr/sbin/ldconfig", "-X", "-C", "/out/ld.so.cache"], check=True)
+ask = ["/usr/bin/openssl", "x509", "-noout", "-subject_hash", "-in"]
+with open("/out/certificate-hashes", "w", encoding="utf-8", errors="surrogateescape") as out:
+    for path in sys.argv[1:]:
+        done = subprocess.run([*ask, path], stdout=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            sys.exit(f"openssl cannot read {path}")
+        print(done.stdout.strip(), path, file=out)
 """
 _HOSTS = """\
 127.0.0.1\tlocalhost
@@ -32,6 +36,9 @@ _HOSTS = """\
 ff02::1\t\tip6-allnodes
 ff02::2\t\tip6-allrouters
 """
+# -I: nothing from the environment; -S: no .pth file runs; -X: names of certificates are UTF-8.
+_OPTIONS = ("-I", "-S", "-B", "-X", "utf8")
+_PYTHON = re.compile(r"usr/bin/python3\.\d+")
 _HASH_LINE = re.compile(r"([0-9a-f]{8}) /(.+)")
 
 
@@ -47,16 +54,12 @@ def system_command(root: Path, output: Path, epoch: int) -> Command:
         epoch: the time stamp of the image, seconds since 1970.
 
     Raises:
-        BuildError: the image has no shell to run it with.
+        BuildError: the image has no Python to run it with.
     """
     image = ImageRoot(root)
-    if not image.exists("bin/sh"):
-        raise BuildError(
-            "the image holds no /bin/sh", hint="add dash to debian.packages in hps.toml"
-        )
     found = image.files(certificates.SHARE, ".crt") if image.exists("usr/bin/openssl") else []
     return Command(
-        argv=["/bin/sh", "-c", _SCRIPT, "system", *(f"/{path}" for path in found)],
+        argv=[_interpreter(image), *_OPTIONS, "-c", _SCRIPT, *(f"/{path}" for path in found)],
         root=root,
         output=output,
         environment={
@@ -66,6 +69,16 @@ def system_command(root: Path, output: Path, epoch: int) -> Command:
         },
         timeout=300,
     )
+
+
+def _interpreter(image: ImageRoot) -> str:
+    """Any of the image's: what they compute has nothing of Python in it."""
+    found = [path for path in image.files("usr/bin") if _PYTHON.fullmatch(path)]
+    if not found:
+        raise BuildError(
+            "the image holds no Python interpreter", hint="leave /usr/bin out of debian.exclude"
+        )
+    return f"/{found[-1]}"
 
 
 def system_entries(root: Path, output: Path, user: User) -> list[Entry]:
