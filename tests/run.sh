@@ -7,9 +7,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # bubblewrap is the sandbox; Docker, skopeo and umoci read what hps wrote; a static busybox fills
 # small images; iproute2 and util-linux make network namespaces; gnupg signs archives of the tests;
-# libpython is what Triton's Python stub loads; the compiler and the headers build an extension.
+# libpython is what Triton's Python stub loads; the compiler and the headers build an extension;
+# strace sees what a build opens; faketime gives one another clock.
 debian bubblewrap docker.io skopeo umoci busybox-static iproute2 util-linux gnupg openssl \
-    libpython3.11 gcc libc6-dev libpython3.11-dev faketime git
+    libpython3.11 gcc libc6-dev libpython3.11-dev strace faketime git
 environment '.[test]'
 export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
