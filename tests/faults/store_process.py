@@ -5,59 +5,24 @@
 
 import json
 import os
-import shutil
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from hps.digest import Blob, Digest
 from hps.errors import HpsError, StoreError
 from hps.store.blobs import Store
 from hps.store.collect import collect
-from hps.store.filesystem import Filesystem, may_only_read
+from hps.store.filesystem import may_only_read
 from hps.store.verify import verify
+from tests.faults.tracer import walk
 from tests.store.damage import truncate
 
 OLD, NEW = b"old content", b"new content " * 1000
 OLD_STEP, NEW_STEP = Digest.of(b"old step"), Digest.of(b"new step")
 OLD_TREE, NEW_TREE = Digest.of(b"old tree"), Digest.of(b"new tree")
 TREE_FILES = 3
-
-
-class DyingFilesystem(Filesystem):
-    """The real disk, and `kill -9` just before its nth effect; a write dies half done."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-        self.count = 0
-
-    def step(self) -> None:
-        self.count += 1
-        self.left -= 1
-        if self.left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def write(self, file: BinaryIO, data: bytes) -> None:
-        self.step()
-        super().write(file, data[: len(data) // 2])
-        file.flush()
-        self.step()
-        super().write(file, data[len(data) // 2 :])
-
-
-def _dying(name: str) -> Callable[..., Any]:
-    def effect(self: DyingFilesystem, *arguments: Any) -> Any:
-        self.step()
-        return getattr(Filesystem, name)(self, *arguments)
-
-    return effect
-
-
-for _name in vars(Filesystem):  # every effect there is, also those added later
-    if not _name.startswith("_") and _name != "write":
-        setattr(DyingFilesystem, _name, _dying(_name))
 
 
 def make_old(folder: Path) -> None:
@@ -129,37 +94,24 @@ OPERATIONS: dict[str, tuple[Callable[[Path], None], Callable[[Store, Path], obje
 }
 
 
-def crash_everywhere(folder: Path, name: str) -> int:
-    """Kill the operation at each effect, each in a copy of its own; returns how many there are."""
+def crash_everywhere(folder: Path, name: str) -> list[str]:
+    """Kill the operation at each effect, each in a copy of its own; returns their names."""
     prepare, operation = OPERATIONS[name]
-    number = 0
-    while True:
-        number += 1
-        (place := folder / str(number)).mkdir()
+
+    def make(place: Path) -> None:
         make_old(place)
         prepare(place)
-        if (child := os.fork()) == 0:
-            operation(Store(place / "store", DyingFilesystem(number)), place)
-            os._exit(0)
-        status = os.waitpid(child, 0)[1]
-        if os.WIFEXITED(status):
-            shutil.rmtree(place)
-            return number - 1 if os.WEXITSTATUS(status) == 0 else -1
-        assert os.WTERMSIG(status) == signal.SIGKILL
+
+    return walk(folder, make, lambda place: _do(operation, place))
 
 
-def crash_first_use(folder: Path) -> int:
+def _do(operation: Callable[[Store, Path], object], place: Path) -> None:
+    operation(Store(place / "store"), place)
+
+
+def crash_first_use(folder: Path) -> list[str]:
     """As `crash_everywhere`, for the first write to a store that does not exist."""
-    number = 0
-    while True:
-        number += 1
-        (place := folder / str(number)).mkdir()
-        if (child := os.fork()) == 0:
-            Store(place / "store", DyingFilesystem(number)).add(NEW)
-            os._exit(0)
-        if os.waitpid(child, 0)[1] == 0:
-            shutil.rmtree(place)
-            return number - 1
+    return walk(folder, nothing, lambda place: _do(OPERATIONS["add"][1], place))
 
 
 def full_disk(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """A project on disk: hps.toml, hps.lock beside it, and where its images are laid out."""
 
-import os
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from hps.config.schema import Config, Target
 from hps.errors import LockError, UsageError
 from hps.lock import text
 from hps.lock.records import Lock
+from hps.store import whole_file
 
 CONFIG = "hps.toml"
 LOCK = "hps.lock"
@@ -107,22 +106,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         UsageError: it cannot be written: full disk, read-only, no permission.
     """
     try:
-        _write_atomically(path, data)
+        with whole_file.replacing(path) as file:
+            file.write(data)
     except OSError as error:
         raise UsageError(
             f"{path} cannot be written: {error.strerror}", hint="nothing of it was changed"
         ) from error
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -18,6 +18,7 @@ from hps import __version__
 from hps.build.functions import FUNCTIONS
 from hps.errors import HpsError
 from hps.layer.tree import tree_digest, tree_entries
+from hps.store import whole_file
 
 _NAME = Path(".hps") / "unchanged.json"
 Trees = Sequence[tuple[str, str, Sequence[str]]]
@@ -62,11 +63,8 @@ def remember(
 
 def keep(root: Path, state: bytes) -> None:
     """Write the state; a project that cannot be written is asked the ordinary way each time."""
-    path = root / _NAME
-    with contextlib.suppress(OSError):
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_bytes(state)
-        temporary.replace(path)  # not synced: what is torn by a power loss is not whole JSON
+    with contextlib.suppress(OSError), whole_file.replacing(root / _NAME) as file:
+        file.write(state)
 
 
 def recall(root: Path, store: Path) -> list[dict[str, Any]] | None:
