@@ -6,16 +6,20 @@ urllib3 makes the connections, so nothing can be passed to them: what they need 
 import contextlib
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssl_ import create_urllib3_context
 
+from hps.errors import UsageError
 from hps.store.cancellation import Cancellation, shut
 from hps.store.retry import Deadlines
 
@@ -33,14 +37,21 @@ class Exchange:
 current: ContextVar[Exchange] = ContextVar("exchange")
 
 
-def new_session() -> requests.Session:
-    """Open a session; proxies, netrc and certificate bundles are those of the environment."""
+def new_session(authority: Path | None = None) -> requests.Session:
+    """Open a session; proxies, netrc and certificate bundles are those of the environment.
+
+    Args:
+        authority: a PEM file of certificates that are trusted beside them.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no certificate.
+    """
     session = _Session()
     session.headers["User-Agent"] = "hps"
     # `requests` reads REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, which win, by itself; this third name
     # is the one of OpenSSL, uv and pip.
     session.verify = os.environ.get("SSL_CERT_FILE") or True
-    session.mount("https://", _Adapter())
+    session.mount("https://", _Adapter(authority))
     session.mount("http://", _Adapter())
     return session
 
@@ -53,12 +64,37 @@ class _Session(requests.Session):
 class _Adapter(HTTPAdapter):
     """Uses connections that watch the clock, behind a proxy too."""
 
+    def __init__(self, authority: Path | None = None) -> None:
+        self._context = None if authority is None else _trusting(authority)
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Make pools; urllib3 loads the bundle of the environment into the same context."""
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """Make pools for a proxy."""
+        return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         pool = super().get_connection_with_tls_context(*args, **kwargs)
         # A pool is of one scheme and makes its connections later, so this is early enough.
         kind = _TlsConnection if pool.scheme == "https" else _PlainConnection
         pool.ConnectionCls = kind  # type: ignore[attr-defined] # ConnectionPool is their base
         return pool
+
+
+def _trusting(authority: Path) -> ssl.SSLContext:
+    context = create_urllib3_context()
+    try:
+        context.load_verify_locations(authority)
+    except OSError as error:  # ssl.SSLError is one
+        why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+        raise UsageError(
+            f"the authority {authority} cannot be used: {why}",
+            hint="name a PEM file with the certificate of the authority",
+        ) from error
+    return context
 
 
 class _PlainConnection(HTTPConnection):

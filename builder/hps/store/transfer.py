@@ -19,6 +19,7 @@ class Transfer:
         restart: called before the bytes come again from the first one on.
         limit: more bytes than this are never read.
         exact: the size is known, and is `limit`.
+        name: what people call them; the address itself if empty.
     """
 
     url: str
@@ -31,6 +32,12 @@ class Transfer:
     etag: str | None = None
     location: str = ""  # the address after redirects
     media_type: str = ""
+    name: str = ""
+
+    @property
+    def title(self) -> str:
+        """What errors call it."""
+        return self.name or redact(self.url)
 
     def range_headers(self) -> dict[str, str]:
         """Ask for the rest only, if what is there may be carried on (RFC 9110, 13.1.5 and 14.2).
@@ -89,7 +96,7 @@ class Transfer:
 
     def _fault(self, got: str) -> IntegrityError:
         return IntegrityError(
-            f"wrong size: {redact(self.url)}",
+            f"wrong size: {self.title}",
             expected=f"{self.limit} bytes" if self.exact else f"at most {self.limit} bytes",
             got=got,
             hint="the server has another file under this name; use another mirror, "
