@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from hps.build.functions import kind
+from hps.build.sbom_step import KIND as SBOM_KIND
+from hps.build.sbom_step import sbom
 from hps.build.trees import KIND as TREES_KIND
 from hps.build.trees import trees_layer
 from hps.build.writing import scratch, write
@@ -46,6 +48,7 @@ def executors(root: Path) -> dict[str, Executor]:
         kind("sdist"): sdist_step,
         kind("archive"): archive_layer,
         kind("files"): files_layer,
+        SBOM_KIND: sbom,
         TREES_KIND: partial(trees_layer, root),
     }
 

@@ -1,4 +1,4 @@
-"""`hps export`: the Python packages of a target, for other installers."""
+"""`hps export`: the Python packages of a target for other installers, and its SBOM."""
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from hps.cli.options import project, workbench
+from hps.cli.options import project, work_options, workbench
 from hps.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -18,21 +18,24 @@ if TYPE_CHECKING:
 _LOOKUPS = 8  # pages of an index asked for at a time
 
 
+_output = click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file instead of stdout.",
+)
+
+
 def _arguments(function: Callable[..., None]) -> Callable[..., None]:
-    output = click.option(
-        "-o",
-        "--output",
-        type=click.Path(dir_okay=False, path_type=Path),
-        help="Write to this file instead of stdout.",
-    )
-    return click.argument("target")(output(function))
+    return click.argument("target")(_output(function))
 
 
 @click.group()
 def command() -> None:
-    """Write what pip and uv install the same Python packages from.
+    """Write what pip and uv install the same Python packages from, or what an image is made of.
 
-    The files are for the Python, platform and glibc of the target, and hold one file per package.
+    The files for pip and uv are for the Python, platform and glibc of the target, and hold one
+    file per package.
     """
 
 
@@ -71,6 +74,27 @@ def pylock(context: click.Context, /, target: str, output: Path | None, **_optio
     locked = _locked(context, target)
     addresses = _look_up(workbench(context), locked)
     _write(make(locked, lambda package: addresses[package.file]), output)
+
+
+@command.command()
+@click.argument("target", required=False)
+@_output
+@work_options
+@click.pass_context
+def sbom(context: click.Context, /, target: str | None, output: Path | None, **_: object) -> None:
+    """Write a software bill of materials (CycloneDX 1.6 JSON).
+
+    Every artifact of the lock with its package URL, digest, licence and who needs it; TARGET may
+    be left out when there is one. The image need not be built: only wheels and the Debian layer
+    are read, which are fetched and made when the store lacks them.
+    """
+    from hps.build.sbom_export import make_sbom
+
+    names = [target] if target else list(project(context).config.targets)
+    if len(names) != 1:
+        raise click.UsageError(f"which target: {', '.join(names)}?")
+    project(context).target(names[0])
+    _write_bytes(make_sbom(workbench(context), names[0]), output)
 
 
 def _locked(context: click.Context, name: str) -> "LockedTarget":
@@ -117,9 +141,13 @@ def _public(url: str) -> str:
 
 
 def _write(text: str, output: Path | None) -> None:
+    _write_bytes(text.encode(), output)
+
+
+def _write_bytes(data: bytes, output: Path | None) -> None:
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(data, nl=False)
         return
     from hps.build.project import write_atomically
 
-    write_atomically(output, text.encode())
+    write_atomically(output, data)

@@ -1,0 +1,180 @@
+"""The software bill of materials of an image: CycloneDX 1.6 JSON. Pure.
+
+Made from what hps.lock says of a target and what its packages say of their licences, so it is
+the same for every build of one lock with one hps: no time, no order of discovery, and a serial
+number that is computed from the content. The project's own trees are not in it: they are not
+locked, and the image's digest covers them.
+"""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hps import canonical
+from hps.build.licences import Licence
+from hps.digest import Digest
+from hps.lock.purl import name, purl, version
+from hps.lock.records import Artifact, Deb, LockedArchive, LockedFile, LockedTarget, Sdist, Wheel
+
+MEDIA_TYPE = "application/vnd.cyclonedx+json"
+_IMAGE, _SYSTEM = "image", "operating-system"  # bom-refs of what is no artifact
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hps:sbom:v1")
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What packages say of themselves.
+
+    Args:
+        licences: by the sha256 of the artifact as it is locked.
+        sources: `SOURCE VERSION` of Debian packages, likewise.
+        system: ID and VERSION_ID of os-release(5), when the image has them.
+    """
+
+    licences: Mapping[str, Sequence[Licence]] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    system: tuple[str, str] | None = None
+
+
+def document(image: str, target: LockedTarget, said: Said, *, hps: str) -> dict[str, Any]:
+    """The bill of a target (CycloneDX 1.6, bom-1.6.schema.json).
+
+    Args:
+        image: NAME:TARGET.
+        target: every artifact becomes one component; layers and inputs are not looked at.
+        said: what the packages say of themselves.
+        hps: version of what makes the document.
+    """
+    components = _components(target, said)
+    edges = _edges(target)
+    if said.system:
+        components[_SYSTEM] = {
+            "type": "operating-system",
+            "bom-ref": _SYSTEM,
+            "name": said.system[0],
+            "version": said.system[1],
+        }
+        edges.setdefault(_IMAGE, set()).add(_SYSTEM)
+    body: dict[str, Any] = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "component": {"type": "container", "bom-ref": _IMAGE, "name": image},
+            "lifecycles": [{"phase": "build"}],
+            "tools": {"components": [{"type": "application", "name": "hps", "version": hps}]},
+        },
+        "components": [components[one] for one in sorted(components)],
+        "dependencies": [
+            {"ref": one, "dependsOn": sorted(edges.get(one, ()))}
+            for one in sorted({_IMAGE, *components})
+        ],
+    }
+    content = Digest.of(canonical.dumps(body))
+    return body | {"serialNumber": f"urn:uuid:{uuid.uuid5(_NAMESPACE, str(content))}"}
+
+
+def reference(artifact: Artifact) -> str:
+    """The bom-ref of an artifact: what it is, and which bytes."""
+    return f"{purl(artifact)}|{artifact.digest}"
+
+
+def entries(target: LockedTarget) -> Iterator[tuple[Artifact, str]]:
+    """Every lock entry of a target and its role; roles of the build environment begin `build-`."""
+    for deb in target.debs:
+        yield deb, "debian-package"
+    for deb in target.build_debs:
+        yield deb, "build-package"
+    for wheel in target.wheels:
+        yield wheel, "wheel"
+    for sdist in target.sdists:
+        yield sdist, "sdist"
+        for wheel in sdist.build:
+            yield wheel, "build-requirement"
+    for archive in target.archives:
+        yield archive, "archive"
+    for file in target.files:
+        yield file, "file"
+
+
+def _components(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
+    """One component for each artifact, by bom-ref, however many entries name it."""
+    found: dict[str, list[tuple[Artifact, str]]] = {}
+    for artifact, role in entries(target):
+        found.setdefault(reference(artifact), []).append((artifact, role))
+    return {ref: _component(ref, group, said) for ref, group in found.items()}
+
+
+def _component(ref: str, group: Sequence[tuple[Artifact, str]], said: Said) -> dict[str, Any]:
+    artifact = group[0][0]
+    inside = any(not role.startswith("build-") for _, role in group)
+    optional = {
+        "version": version(artifact),
+        "licenses": _licences(said.licences.get(artifact.sha256, ())),
+    }
+    properties = {line for one, role in group for line in _properties(one, role, said)}
+    return {
+        "type": "file" if purl(artifact).startswith("pkg:generic/") else "library",
+        "bom-ref": ref,
+        "name": name(artifact),
+        "purl": purl(artifact),
+        "scope": "required" if inside else "excluded",
+        "hashes": [{"alg": "SHA-256", "content": artifact.sha256}],
+        "properties": [{"name": key, "value": value} for key, value in sorted(properties)],
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
+def _properties(artifact: Artifact, role: str, said: Said) -> Iterator[tuple[str, str]]:
+    yield "hps:role", role
+    yield "hps:file", artifact.file
+    if isinstance(artifact, (Wheel, Sdist, LockedArchive)) and artifact.index:
+        yield "hps:index", artifact.index
+    if isinstance(artifact, Sdist):
+        yield "hps:wheel-sha256", artifact.wheel_sha256
+    if isinstance(artifact, Deb):
+        yield "hps:suite", artifact.suite
+        if artifact.sha256 in said.sources:
+            yield "hps:source-package", said.sources[artifact.sha256]
+    if isinstance(artifact, LockedFile):
+        yield "hps:path", artifact.to
+
+
+def _licences(stated: Sequence[Licence]) -> list[dict[str, Any]]:
+    """The choice of the schema: one expression, or any number of licences."""
+    return [
+        {"expression": one.text, "acknowledgement": "declared"}
+        if one.kind == "expression"
+        else {"license": _named(one)}
+        for one in stated
+    ]
+
+
+def _named(licence: Licence) -> dict[str, Any]:
+    told: dict[str, Any] = {licence.kind: licence.text, "acknowledgement": "declared"}
+    if licence.note:
+        told["properties"] = [{"name": "hps:note", "value": licence.note}]
+    return told
+
+
+def _edges(target: LockedTarget) -> dict[str, set[str]]:
+    """Who needs whom, by bom-ref, from the `via` of the lock."""
+    edges: dict[str, set[str]] = {}
+    _ask(edges, (*target.debs, *target.build_debs), _IMAGE)
+    _ask(edges, (*target.wheels, *target.sdists), _IMAGE)
+    for sdist in target.sdists:
+        _ask(edges, sdist.build, reference(sdist))
+    others = {reference(one) for one in (*target.archives, *target.files)}
+    edges.setdefault(_IMAGE, set()).update(others)
+    return edges
+
+
+def _ask(edges: dict[str, set[str]], group: Sequence[Deb | Wheel | Sdist], whole: str) -> None:
+    """Edges within a group; what something outside of it asked for is needed by the whole."""
+    refs = {one.name: reference(one) for one in group}
+    for one in group:
+        for asker in one.via or ("",):
+            needing = refs.get(asker, whole)
+            if needing != refs[one.name]:
+                edges.setdefault(needing, set()).add(refs[one.name])
