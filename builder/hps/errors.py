@@ -137,6 +137,12 @@ class MalformedError(IntegrityError):
     reference = "document-malformed"
 
 
+class LimitError(MalformedError):
+    """A document is longer, or lists more, than any honest one."""
+
+    reference = "limit-exceeded"
+
+
 class StoreCorruptError(IntegrityError):
     """A blob in the store is damaged; it is set aside and never used."""
 

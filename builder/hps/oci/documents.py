@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from hps import canonical
 from hps.digest import Digest
-from hps.errors import IntegrityError
+from hps.errors import IntegrityError, LimitError, MalformedError
 
 DOCUMENT_LIMIT = 4 << 20  # what registries accept for a manifest
 
@@ -100,7 +100,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 def parse(model: type[_Model], path: Path, data: bytes) -> _Model:
-    """Read a document; raises IntegrityError with a line for each fault."""
+    """Read a document; raises MalformedError with a line for each fault."""
     try:
         canonical.loads(data)  # what two readers could see differently is refused
         return model.model_validate_json(data)
@@ -109,11 +109,11 @@ def parse(model: type[_Model], path: Path, data: bytes) -> _Model:
             f"{'.'.join(str(part) for part in fault['loc']) or 'document'}: {fault['msg']}"
             for fault in error.errors(include_url=False, include_context=False)
         ]
-        raise IntegrityError(
+        raise MalformedError(
             f"{path} does not follow the OCI image specification", details=tuple(faults)
         ) from error
     except ValueError as error:
-        raise IntegrityError(f"{path} is not JSON that can be trusted", got=error) from error
+        raise MalformedError(f"{path} is not JSON that can be trusted", got=error) from error
 
 
 def read_blob(path: Path, descriptor: Descriptor, *, limit: int = DOCUMENT_LIMIT) -> bytes:
@@ -136,7 +136,7 @@ def read_document(path: Path, *, limit: int = DOCUMENT_LIMIT) -> bytes:
     except OSError as error:
         raise IntegrityError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(data) > limit:
-        raise IntegrityError(f"{path} is too large", expected=f"at most {limit} bytes", got="more")
+        raise LimitError(f"{path} is too large", expected=f"at most {limit} bytes", got="more")
     return data
 
 

@@ -20,6 +20,7 @@ from hps.errors import (
     BlobMissingError,
     BuildError,
     IntegrityError,
+    LimitError,
     StoreCorruptError,
     UsageError,
 )
@@ -159,7 +160,7 @@ def open_layout(folder: Path) -> Layout:
     path = folder / "index.json"
     found = parse(Index, path, read_document(path))
     if len(found.manifests) > MOST_ENTRIES:
-        raise IntegrityError(
+        raise LimitError(
             f"{path} lists too much", expected=f"at most {MOST_ENTRIES}", got=len(found.manifests)
         )
     images = [entry for entry in found.manifests if not _is_attachment(entry)]
@@ -264,7 +265,7 @@ def _read_attachment(folder: Path, entry: Descriptor) -> Attachment:
     manifest = parse(Manifest, path, data)
     named = (manifest.config, *manifest.layers)
     if len(named) > MOST_ENTRIES or sum(one.size for one in named) > _ATTACHMENT_LIMIT:
-        raise IntegrityError(
+        raise LimitError(
             f"{path} names too much",
             expected=f"at most {MOST_ENTRIES} blobs with {_ATTACHMENT_LIMIT} bytes",
             got=f"{len(named)} blobs with {sum(one.size for one in named)} bytes",
