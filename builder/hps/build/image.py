@@ -11,6 +11,7 @@ from pathlib import Path
 from hps.build.functions import FUNCTIONS
 from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
+from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.trees import trees_step
 from hps.build.workbench import Workbench, artifacts
 from hps.derivation.record import Step
@@ -20,6 +21,7 @@ from hps.errors import LockError, NotReproducibleError, StoreError
 from hps.layer.index import IndexLine, first_difference, read_index
 from hps.lock.records import Layer, Lock, LockedTarget, Sdist
 from hps.lock.stale import fresh_target
+from hps.oci.attachment import Attachment
 from hps.oci.image import Image, assemble, image_reference
 from hps.oci.index import index
 from hps.store.filesystem import may_only_read
@@ -36,12 +38,26 @@ class BuiltLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class Proved:
+    """What there is to say about an image that came out as its lock says."""
+
+    lock: Lock
+    target: LockedTarget
+    image: Image
+    sbom: bytes  # CycloneDX, canonical JSON
+
+
+Attest = Callable[[Proved], Sequence[Attachment]]
+
+
+@dataclass(frozen=True, slots=True)
 class Built:
     """An image that was built and came out as its lock says."""
 
     target: str
     image: Image
     layers: tuple[BuiltLayer, ...]
+    attachments: tuple[Attachment, ...]
     layout: Path
     changed: bool  # whether the layout had to be written
     rooted: bool  # whether the store knows that the project needs what it is made of
@@ -54,6 +70,7 @@ def build(
     again: bool = False,
     verify: bool = False,
     output: Path | None = None,
+    attest: Attest | None = None,
 ) -> Built:
     """Build one target from hps.lock; nothing is resolved.
 
@@ -66,19 +83,27 @@ def build(
         again: make every layer anew from its artifacts and compare.
         verify: hash every layer, also those that are laid out already.
         output: where the layout goes instead of `.hps/images/NAME`.
+        attest: signs the image and says what it is; without it the image is unsigned.
 
     Raises:
         LockStaleError: hps.toml says something else than the lock was made from.
         FetchError, IntegrityError: an artifact is missing or not what the lock says.
         NotReproducibleError: a layer came out as something else than the lock says.
     """
-    work = partial(_build, bench, name, again=again, verify=verify, output=output)
+    work = partial(_build, bench, name, again=again, verify=verify, output=output, attest=attest)
     with bench.store.session():
         return healing(bench, work)
 
 
 def _build(
-    bench: Workbench, name: str, healed: bool, *, again: bool, verify: bool, output: Path | None
+    bench: Workbench,
+    name: str,
+    healed: bool,
+    *,
+    again: bool,
+    verify: bool,
+    output: Path | None,
+    attest: Attest | None,
 ) -> Built:
     lock = bench.project.require_lock()
     locked = fresh_target(lock, name, bench.project.inputs(name))
@@ -88,14 +113,17 @@ def _build(
     check_functions(lock)
     check_plan(locked, graph.layers)
     trees = trees_step(bench.project.root, config.trees, lock.source_date_epoch)
+    reference = image_reference(bench.project.config.project.name, name)
     steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
+    bill = sbom_step(graph, locked, reference) if attest else None
+    steps += [bill] if bill else []
     done = realise(bench, locked, steps, again=again)
     check_wheels(locked, graph, done)
     layers = list(_proved(bench, locked, graph.layers, done))
     if trees:
         layers.append(_layer("trees", done[trees], locked=False))
     image = assemble(
-        image_reference(bench.project.config.project.name, name),
+        reference,
         config.image,
         [layer.blob for layer in layers],
         platform=config.platform,
@@ -103,17 +131,21 @@ def _build(
     )
     for layer in layers if verify else ():
         bench.store.path(layer.blob.digest)
+    attachments: tuple[Attachment, ...] = ()
+    if attest and bill:
+        sbom = bench.store.read(done[bill]["sbom"].digest, SBOM_LIMIT)
+        attachments = tuple(attest(Proved(lock, locked, image, sbom)))
     layout = output or bench.project.layout_path(name)
     # What was damaged in the store is so in the layout too: they are one file.
-    changed = healed or not _is_there(layout, image)
+    changed = healed or not _is_there(layout, image, attachments)
     if changed:
         from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
 
-        write_layout(layout, [image], _hashed(bench, layout))
+        write_layout(layout, [image], _hashed(bench, layout), attachments)
     made = {*_artifacts(locked), *(layer.blob.digest for layer in layers)}
     rooted = not changed and bench.store.roots.keeps(bench.project.root, name, made)
     rooted = rooted or _keep(bench, locked, steps)
-    return Built(name, image, tuple(layers), layout, changed, rooted)
+    return Built(name, image, tuple(layers), attachments, layout, changed, rooted)
 
 
 def realise(
@@ -251,13 +283,14 @@ def _hashed(bench: Workbench, layout: Path) -> Callable[[Digest], Path]:
     return path
 
 
-def _is_there(layout: Path, image: Image) -> bool:
+def _is_there(layout: Path, image: Image, attachments: Sequence[Attachment]) -> bool:
     """Whether a layout holds this very image; its index is read, its blobs are looked for."""
     try:
-        same = (layout / "index.json").read_bytes() == index([image])
+        same = (layout / "index.json").read_bytes() == index([image], attachments)
     except OSError:
         return False
     blobs = [image.digest, image.image_id, *(blob.digest for blob in image.layers)]
+    blobs += [digest for one in attachments for digest in one.digests()]
     return same and all((layout / "blobs" / "sha256" / blob.hex).is_file() for blob in blobs)
 
 

@@ -3,13 +3,11 @@
 from hps.build.graph import Graph
 from hps.build.healing import healing
 from hps.build.image import check_functions, check_plan, check_wheels, realise
-from hps.build.sbom_step import sbom_step
+from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.workbench import Workbench
 from hps.errors import NotReproducibleError
 from hps.lock.stale import fresh_target
 from hps.oci.image import image_reference
-
-_LIMIT = 256 * 2**20  # bytes; the bill of the default image has about 0.3 MiB
 
 
 def make_sbom(bench: Workbench, name: str) -> bytes:
@@ -38,7 +36,7 @@ def make_sbom(bench: Workbench, name: str) -> bytes:
                 got=made["layer"].digest,
                 hint="hps build, which names the first path that differs",
             )
-        return bench.store.read(done[step]["sbom"].digest, _LIMIT)
+        return bench.store.read(done[step]["sbom"].digest, SBOM_LIMIT)
 
     with bench.store.session():
         return healing(bench, work)

@@ -25,6 +25,7 @@ from hps.layer.zip_archive import ZipArchive
 from hps.lock.records import Deb, LockedTarget
 
 KIND = "sbom/1"
+SBOM_LIMIT = 64 * 2**20  # bytes; the bill of the default image has about 0.3 MiB
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _METADATA_LIMIT = 16 * 2**20
 _STATUS, _STATUS_LIMIT = "var/lib/dpkg/status", 64 * 2**20

@@ -58,6 +58,10 @@ class Attachment:
         """The digest of the manifest."""
         return Digest.of(self.manifest)
 
+    def digests(self) -> tuple[Digest, ...]:
+        """Of the manifest and of all blobs that it names."""
+        return (self.digest, *(Digest.of(blob) for blob in self.blobs))
+
     def descriptor(self) -> dict[str, Any]:
         """As an index lists it (descriptor.md)."""
         found: dict[str, Any] = {
