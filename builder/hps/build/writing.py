@@ -23,7 +23,7 @@ def write(workshop: Workshop, entries: Iterable[Entry], epoch: int) -> Mapping[s
 def scratch(store: Store) -> Iterator[Path]:
     """A folder in the store's workspace that goes away with the block or with the process."""
     folder = store.workspace.new_path()
-    folder.mkdir()
+    store.filesystem.make_directory(folder)
     try:
         yield folder
     finally:

@@ -4,17 +4,34 @@ stdout is data, stderr is talk. Verbs are imported when they run, so that `hps -
 completion stay fast.
 """
 
+import contextlib
+import errno
 import importlib
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from hps import __version__
-from hps.errors import HpsError
+from hps.errors import BuildError, HpsError
 
+# A disk that is full, broken or closed, or too many open files: not what a bug looks like.
+_REFUSED = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EFBIG,
+        errno.EIO,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
 _VERBS = {
     "init": ("init", "Write a commented hps.toml for this directory."),
     "lock": ("lock", "Decide every artifact and layer, and write hps.lock."),
@@ -97,7 +114,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        result = hps.main(args=arguments, prog_name="hps", standalone_mode=False)
+        with _machine():
+            result = hps.main(args=arguments, prog_name="hps", standalone_mode=False)
     except HpsError as error:
         _tell(error, as_json="--json" in words)
         return error.exit_code
@@ -113,6 +131,22 @@ def run(arguments: list[str] | None = None) -> int:
         sys.stderr.close()  # the reader of our output has gone; say nothing more
         return 141
     return result if isinstance(result, int) else 0
+
+
+@contextlib.contextmanager
+def _machine() -> Iterator[None]:
+    """Explain what the machine refuses in places that have no words of their own for it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        raise BuildError(
+            f"the machine refused something that hps needs: {error.strerror}",
+            got=error.filename,
+            hint="look at that disk and its room (TMPDIR names the folder of temporary files); "
+            "nothing is lost, run it again to carry on",
+        ) from error
 
 
 def _tell(error: HpsError, *, as_json: bool) -> None:
