@@ -15,10 +15,10 @@ EXCLUDE = ("/usr/share/doc", "/usr/share/man", "/usr/share/info", "/usr/share/li
 
 
 def dpkg(root: Path, *arguments: str) -> str:
-    # dpkg looks for ldconfig, which is in no user's PATH.
+    # dpkg looks for ldconfig, which is in no user's PATH, and logs to the machine's /var/log.
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
     done = subprocess.run(
-        ["dpkg", f"--root={root}", *arguments],
+        ["dpkg", f"--root={root}", "--log=/dev/null", *arguments],
         env=environment,
         capture_output=True,
         text=True,
