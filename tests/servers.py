@@ -33,6 +33,7 @@ class Seen:
     method: str
     path: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 Behaviour = Callable[["Exchange"], None]
@@ -53,11 +54,12 @@ class Exchange(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        behaviour = self.hostile.next_behaviour(Seen(self.command, self.path, headers))
+        body = self.rfile.read(int(headers.get("content-length", "0")))
+        behaviour = self.hostile.next_behaviour(Seen(self.command, self.path, headers, body))
         with contextlib.suppress(ConnectionError, ssl.SSLError):  # clients may hang up
             behaviour(self)
 
-    do_HEAD = do_GET  # noqa: N815 - the base class's naming
+    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - the base class's naming
 
     def head(self, code: int, headers: Mapping[str, str]) -> None:
         self.send_response(code)
