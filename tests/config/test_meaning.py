@@ -166,6 +166,7 @@ def test_a_change_is_named(old: str, new: str, paths: str) -> None:
         ('working-directory = "/w"', ""),
         ("ports = [8000, 8001]", "ports = []"),
         ('labels = { a = "b" }', ""),
+        ("[lock]", '[signing]\nkey = "release"\nreference = "registry.example.org/a"\n[lock]'),
     ],
 )  # fmt: skip
 def test_what_needs_no_new_lock(old: str, new: str) -> None:

@@ -42,6 +42,8 @@ _VERBS = {
     "diff": ("diff", "Compare two locks: packages, digests, bytes that have to move."),
     "graph": ("graph", "Print the build graph of a target."),
     "export": ("export", "Write what other tools read: requirements.txt, pylock.toml."),
+    "key": ("key", "Make, import, list and export the keys that sign."),
+    "sign": ("sign", "Sign files: FILE.sigstore.json beside each."),
     "store": ("store", "Look at, verify, fill and clean the store."),
 }
 

@@ -11,7 +11,9 @@ import click
 if TYPE_CHECKING:
     from hps.build.project import Project
     from hps.build.workbench import Workbench
+    from hps.config.schema import Signing
     from hps.derivation.sandbox import Sandbox
+    from hps.trust.authorised import AuthorisedSigner
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +41,44 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Report as JSON on stdout.")(
         function
     )
+
+
+def key_option(function: F) -> F:
+    """`--key`: who signs."""
+    return click.option(
+        "--key",
+        metavar="NAME",
+        help="The key that signs (default: $HPS_KEY, else `key` in [signing] of hps.toml).",
+    )(function)
+
+
+def configured_signer(context: click.Context) -> "AuthorisedSigner | None":
+    """The key that `--key`, HPS_KEY or hps.toml asks for, opened; None when nothing does.
+
+    Raises:
+        KeyUnusableError: one was asked for and cannot be used.
+        ConfigError: hps.toml is at fault.
+    """
+    from hps.release.signing import VARIABLE, configured_key
+    from hps.trust.key_store import KeyStore
+
+    keys, option = KeyStore.default(), context.params.get("key")
+    asked = option is not None or VARIABLE in os.environ
+    settings = None if asked else _signing_settings(context)
+    name = configured_key(
+        keys, option=option, environment=os.environ, setting=settings.key if settings else None
+    )
+    return None if name is None else keys.open(name)
+
+
+def _signing_settings(context: click.Context) -> "Signing | None":
+    """What hps.toml says about signing, where there is one."""
+    from hps.build.project import CONFIG
+
+    start: Path = context.find_root().obj["directory"].resolve()
+    if not any((folder / CONFIG).is_file() for folder in (start, *start.parents)):
+        return None
+    return project(context).config.signing
 
 
 def work_options(function: F) -> F:

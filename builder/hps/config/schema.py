@@ -74,6 +74,18 @@ SdistName = Annotated[
 Requirement = Annotated[str, AfterValidator(_one_project)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 LabelName = Annotated[str, StringConstraints(pattern=r"^[!-~]+$")]
+KeyName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=64)
+]
+# OCI distribution-spec, "Pulling manifests": a registry, a repository, and maybe a tag.
+Reference = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+"
+        r"(:[A-Za-z0-9_][A-Za-z0-9._-]*)?$",
+        max_length=255,
+    ),
+]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 
@@ -335,10 +347,26 @@ class Target(Table):
     image: ImageSettings = Field(ImageSettings(), description="The image configuration.")
 
 
+class Signing(Table):
+    """`[signing]`: who signs what is built. It means nothing to `hps.lock`."""
+
+    key: KeyName | None = Field(
+        None,
+        description="Name of the key that signs (`hps key list`). `--key` and HPS_KEY win over "
+        "it; without any, builds are unsigned.",
+    )
+    reference: Reference | None = Field(
+        None,
+        description="Where the images will be used, for instance registry.example.org/team/app: "
+        "Podman and skopeo accept their signatures under this name only.",
+    )
+
+
 class Config(Table):
     """hps.toml, whole."""
 
     project: Project = Field(description="What this is.")
     sources: Sources = Field(Sources(), description="Where artifacts come from.")
     lock: LockSettings = Field(LockSettings(), description="How resolvers choose.")
+    signing: Signing = Field(Signing(), description="Who signs what is built.")
     targets: dict[Name, Target] = Field(min_length=1, description="The images, by name.")
