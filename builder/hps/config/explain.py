@@ -44,6 +44,10 @@ PATTERNS = {
     r"^[A-Za-z_][A-Za-z0-9_.-]*$": "a variable name: letters, digits, _ . -",
     r"^[!-~]+$": "printable ASCII without spaces",
     r"^[^\x00]*$": "text without NUL characters",
+    r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$": "letters and digits, with . _ - between them",
+    r"^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[A-Za-z0-9_][A-Za-z0-9._-]*)?$": (
+        "REGISTRY/NAME or REGISTRY/NAME:TAG, the name in lower case"
+    ),
     r"^[a-z_][a-z0-9_-]{0,31}$": "at most 32 of lower-case letters, digits, _ -",
 }
 

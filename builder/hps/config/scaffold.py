@@ -103,6 +103,11 @@ PATH = "/opt/tritonserver/bin:/usr/local/bin:/usr/bin:/bin"
 LD_LIBRARY_PATH = "/opt/tritonserver/lib"
 PYTHONUNBUFFERED = "1"
 SSL_CERT_FILE = "/etc/ssl/certs/ca-certificates.crt"
+
+# Who signs what is built: `hps key generate release` makes a key. It means nothing to hps.lock.
+# [signing]
+# key = "release"
+# reference = "registry.example.org/team/{name}" # where the images will be used
 """  # noqa: E501 (TOML 1.0 wants an inline table on one line)
 
 

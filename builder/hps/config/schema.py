@@ -357,8 +357,8 @@ class Signing(Table):
     )
     reference: Reference | None = Field(
         None,
-        description="Where the images will be used, for instance registry.example.org/team/app: "
-        "Podman and skopeo accept their signatures under this name only.",
+        description="Where the images will be used, REGISTRY/NAME: Podman and skopeo accept their "
+        "signatures under this name only.",
     )
 
 
@@ -368,5 +368,5 @@ class Config(Table):
     project: Project = Field(description="What this is.")
     sources: Sources = Field(Sources(), description="Where artifacts come from.")
     lock: LockSettings = Field(LockSettings(), description="How resolvers choose.")
-    signing: Signing = Field(Signing(), description="Who signs what is built.")
     targets: dict[Name, Target] = Field(min_length=1, description="The images, by name.")
+    signing: Signing = Field(Signing(), description="Who signs what is built.")
