@@ -75,12 +75,15 @@ def still_digest(path: Path) -> Digest:
     try:
         # O_NONBLOCK: opening a FIFO would wait for a writer, before it can be seen to be one.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
+        try:
             before = os.fstat(descriptor)
             if not stat.S_ISREG(before.st_mode):
                 raise UsageError(f"{path} is not a plain file")
-            digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
+            with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as file:
+                digest = Digest(hashlib.file_digest(file, "sha256").hexdigest())
             after, named = os.fstat(descriptor), path.stat()
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
     if not _state(before) == _state(after) == _state(named):
