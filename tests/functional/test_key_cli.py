@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -196,29 +196,31 @@ def test_what_is_not_imported(hps: Command) -> None:
 
 def at_a_terminal(hps: Command, words: list[str], answers: list[bytes]) -> tuple[int, bytes]:
     """Run `hps` with a terminal of its own; the exit code and all that stood on the terminal."""
-    child, terminal = pty.fork()
-    if child == 0:
-        try:
-            os.chdir(hps.folder)
-            os.execve(sys.executable, [sys.executable, "-m", "hps", *words], hps.clean())
-        finally:
-            os._exit(70)
-    seen = b""
-    with os.fdopen(terminal, "r+b", buffering=0) as file:
-        for answer in answers:
-            while not seen.endswith(b": "):
-                seen += file.read(1024)
-            file.write(answer + b"\n")
-            seen += file.read(1)
-        while True:
-            try:
-                piece = file.read(1024)
-            except OSError:  # EIO: the other side has closed it
-                break
-            if not piece:
-                break
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "r+b", buffering=0) as terminal:
+        child = subprocess.Popen(
+            ["setsid", "--ctty", sys.executable, "-m", "hps", *words],
+            cwd=hps.folder,
+            env=hps.clean(),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        seen = b""
+        waiting = list(answers)
+        while piece := _read(terminal):
             seen += piece
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), seen
+            if waiting and seen.endswith(b": "):
+                terminal.write(waiting.pop(0) + b"\n")
+        return child.wait(), seen
+
+
+def _read(terminal: IO[bytes]) -> bytes:
+    try:
+        return terminal.read(1024)
+    except OSError:  # EIO: the other side has closed it
+        return b""
 
 
 def test_a_person_at_a_terminal_types_unseen(hps: Command) -> None:

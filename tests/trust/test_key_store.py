@@ -270,7 +270,7 @@ def test_halves_that_do_not_belong_together(keys: KeyStore) -> None:
 )
 def test_a_description_that_describes_nothing(keys: KeyStore, document: bytes) -> None:
     (keys.folder / "release.json").write_bytes(document)
-    with pytest.raises(KeyUnusableError):
+    with pytest.raises(KeyUnusableError, match=r"release\.json"):
         keys.open("release")
 
 
@@ -278,7 +278,7 @@ def test_a_description_that_describes_nothing(keys: KeyStore, document: bytes) -
     ("environment", "fault"),
     [
         ({}, "nobody can be asked"),
-        ({"HPS_KEY_PASSPHRASE": "wrong"}, "cannot be opened"),
+        ({"HPS_KEY_PASSPHRASE": "wrong"}, "the passphrase is wrong"),
         ({"HPS_KEY_PASSPHRASE": ""}, "is empty"),
         ({"HPS_KEY_PASSPHRASE_FILE": "/nowhere"}, "cannot be read"),
     ],
@@ -287,8 +287,10 @@ def test_a_passphrase_that_is_missing_or_wrong(
     tmp_path: Path, environment: dict[str, str], fault: str
 ) -> None:
     add(store(tmp_path), "release", b"correct horse")
-    with pytest.raises(KeyUnusableError, match=fault):
+    with pytest.raises(KeyUnusableError) as caught:
         store(tmp_path, environment).open("release")
+    assert "release.key cannot be used" in caught.value.message
+    assert fault in str(caught.value)
 
 
 def test_the_private_half_is_encrypted(tmp_path: Path) -> None:

@@ -135,6 +135,14 @@ def test_a_key_that_is_there_is_found(made: tuple[KeyUri, PublicKey]) -> None:
     uri, public = made
     for sought in (uri, replace(uri, id=b""), replace(uri, object="")):
         assert tokens.find(sought, PIN) == (sought, public)
+    with session() as open_session:
+        token = open_session.token
+    exact = (
+        ("serial", token.serial.decode()),
+        ("manufacturer", token.manufacturer_id),
+        ("model", token.model),
+    )
+    assert tokens.find(replace(uri, token=exact), PIN)[1] == public
 
 
 @pytest.mark.parametrize(

@@ -140,17 +140,16 @@ class KeyStore:
         _check_name(name)
         try:
             check_folder(self.folder)
-            data = read_unchanged(self._path(name, "json"))
-            public = PublicKey.from_pem(read_unchanged(self._path(name, "pub")))
+            description = read_unchanged(self._path(name, "json"))
+            pem = read_unchanged(self._path(name, "pub"))
         except FileNotFoundError as error:
             raise self._missing(name) from error
         if self._unfinished(name):
             raise self._missing(name)
-        try:
-            purpose, token = _read_description(data)
-        except ValueError as error:
-            path = self._path(name, "json")
-            raise KeyUnusableError(f"{path} does not describe a key", got=error) from error
+        with _naming(self._path(name, "pub")):
+            public = PublicKey.from_pem(pem)
+        with _naming(self._path(name, "json")):
+            purpose, token = _read_description(description)
         return KeyDescription(name, purpose, public, self._path(name, "key"), token)
 
     def open(self, name: str) -> AuthorisedSigner:
@@ -238,15 +237,8 @@ class KeyStore:
 
             return TokenKey(known.token, self.secrets.pin(known.token))
         data = read_private(known.path)
-        try:
+        with _naming(known.path):
             return FileKey.from_pem(data, lambda: self.secrets.passphrase(known.name))
-        except KeyUnusableError as error:
-            raise KeyUnusableError(
-                f"the key {known.name} cannot be opened",
-                details=(error.message,),
-                expected=error.expected,
-                hint=error.hint,
-            ) from error
 
     @contextlib.contextmanager
     def _making(self, name: str) -> Iterator[None]:
@@ -313,6 +305,23 @@ class KeyStore:
             got=f"keys in {self.folder}: {names or 'none'}",
             hint=f"hps key generate {name} makes one; {FOLDER} names another folder",
         )
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Say of which file it is that what was read there cannot be used."""
+    try:
+        yield
+    except ValueError as error:
+        raise KeyUnusableError(f"{path} does not describe a key", got=error) from error
+    except KeyUnusableError as error:
+        raise KeyUnusableError(
+            f"{path} cannot be used",
+            details=(error.message, *error.details),
+            expected=error.expected,
+            got=error.got,
+            hint=error.hint,
+        ) from error
 
 
 @contextlib.contextmanager
