@@ -39,7 +39,7 @@ def test_made_pages_are_current(name: str, make: Callable[[], str]) -> None:
 
 
 def test_every_verb_and_every_error_is_on_its_page() -> None:
-    for verb in "init lock build run load why diff graph export store".split():
+    for verb in "init lock build run load why diff graph export key sign store".split():
         assert f"\n## hps {verb}\n" in cli_page()
     kinds = [one for one in vars(errors).values() if isinstance(one, type)]
     references = {one.reference for one in kinds if issubclass(one, errors.HpsError)}
