@@ -9,7 +9,8 @@ from hps import canonical
 from hps.errors import IntegrityError, UsageError
 from hps.oci.attachment import Attachment, Subject, is_attachment_tag, signature_subject
 from hps.oci.image import MANIFEST_TYPE, Image
-from hps.oci.layout import check_layout, layout_faults, open_layout, read_layout, write_layout
+from hps.oci.layout import check_layout, read_layout, write_layout
+from hps.oci.layout_reading import layout_faults, open_layout
 from hps.trust.attachments import Claim, sign_image
 from hps.trust.authorised import AuthorisedSigner
 from hps.trust.bundle import Bundle

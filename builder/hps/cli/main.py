@@ -44,6 +44,7 @@ _VERBS = {
     "export": ("export", "Write what other tools read: requirements.txt, pylock.toml."),
     "key": ("key", "Make, import, list and export the keys that sign."),
     "sign": ("sign", "Sign files: FILE.sigstore.json beside each."),
+    "verify": ("verify", "Verify what is signed: layouts, archives, files, folders, registries."),
     "store": ("store", "Look at, verify, fill and clean the store."),
 }
 

@@ -13,7 +13,8 @@ from typing import BinaryIO
 from hps.errors import BlobMissingError, BuildError, StoreCorruptError
 from hps.oci.attachment import Attachment
 from hps.oci.image import Image
-from hps.oci.layout import PIECE, BlobPath, Layout, blob_name, documents, layers
+from hps.oci.layout import PIECE, BlobPath
+from hps.oci.layout_contents import Layout, blob_name, documents, layers
 from hps.store import whole_file
 
 _FOLDERS = ("blobs/", "blobs/sha256/")

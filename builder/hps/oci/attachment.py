@@ -120,11 +120,16 @@ def is_attachment_tag(tag: str) -> bool:
     return _TAG.fullmatch(tag) is not None
 
 
+def tag_subject(tag: str) -> Digest | None:
+    """Of what the attachment at a tag `sha256-<hex>` with any ending speaks; None for others."""
+    if not is_attachment_tag(tag):
+        return None
+    return Digest(tag.removeprefix("sha256-").partition(".")[0])
+
+
 def signature_subject(tag: str) -> Digest | None:
     """What the older signatures at a tag `sha256-<hex>.sig` are of; None for another tag."""
-    if not is_attachment_tag(tag) or not tag.endswith(".sig"):
-        return None
-    return Digest(tag.removeprefix("sha256-").removesuffix(".sig"))
+    return tag_subject(tag) if tag.endswith(".sig") else None
 
 
 def fallback_index(subject: Digest, referrers: Iterable[Attachment]) -> Attachment:

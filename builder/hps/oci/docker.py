@@ -13,7 +13,8 @@ from hps.derivation.sandbox import Command
 from hps.errors import PublishError, SandboxError, UsageError
 from hps.oci.abandoned import Process
 from hps.oci.engine import Engine, Mount, mounts, translated
-from hps.oci.layout import blob_name, read_layout
+from hps.oci.layout import read_layout
+from hps.oci.layout_contents import blob_name
 from hps.oci.sandbox_root import mounted_folders, root_image, root_tar
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ OCI image specification 1.1: image-layout.md, image-index.md, manifest.md, confi
 import errno
 import os
 import stat
+from collections.abc import Callable
 from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, BinaryIO, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
 
@@ -17,6 +18,8 @@ from hps.digest import Digest
 from hps.errors import IntegrityError, LimitError, MalformedError
 
 DOCUMENT_LIMIT = 4 << 20  # what registries accept for a manifest
+
+Opener = Callable[[Path], BinaryIO]
 
 
 class Document(BaseModel):
@@ -116,9 +119,24 @@ def parse(model: type[_Model], path: Path, data: bytes) -> _Model:
         raise MalformedError(f"{path} is not JSON that can be trusted", got=error) from error
 
 
-def read_blob(path: Path, descriptor: Descriptor, *, limit: int = DOCUMENT_LIMIT) -> bytes:
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading; a pipe or device in its place must not block or be read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_blob(
+    path: Path,
+    descriptor: Descriptor,
+    *,
+    limit: int = DOCUMENT_LIMIT,
+    opener: Opener = open_regular,
+) -> bytes:
     """The bytes that a descriptor names; raises IntegrityError for any others."""
-    data = read_document(path, limit=limit)
+    data = read_document(path, limit=limit, opener=opener)
     if len(data) != descriptor.size or Digest.of(data) != descriptor.digest:
         raise IntegrityError(
             f"{path} is damaged",
@@ -128,22 +146,15 @@ def read_blob(path: Path, descriptor: Descriptor, *, limit: int = DOCUMENT_LIMIT
     return data
 
 
-def read_document(path: Path, *, limit: int = DOCUMENT_LIMIT) -> bytes:
+def read_document(
+    path: Path, *, limit: int = DOCUMENT_LIMIT, opener: Opener = open_regular
+) -> bytes:
     """A regular file of at most `limit` bytes; raises IntegrityError otherwise."""
     try:
-        with open_regular(path) as reader:
+        with opener(path) as reader:
             data = reader.read(limit + 1)
     except OSError as error:
         raise IntegrityError(f"{path} cannot be read: {error.strerror or error}") from error
     if len(data) > limit:
         raise LimitError(f"{path} is too large", expected=f"at most {limit} bytes", got="more")
     return data
-
-
-def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading; a pipe or device in its place must not block or be read."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")

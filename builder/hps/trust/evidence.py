@@ -25,7 +25,7 @@ def evidence_of(subject: Digest, attachments: Iterable[Attachment]) -> list[Evid
 def bundle_evidence(where: str, data: bytes) -> Evidence:
     """A bundle that may be malformed."""
     try:
-        return Evidence(where, Bundle.from_bytes(data))
+        return Evidence(where, Bundle.from_bytes(data), Digest.of(data))
     except MalformedError as error:
         return Evidence(where, error)
 
@@ -51,6 +51,6 @@ def _simple(attachment: Attachment) -> Iterator[Evidence]:
             yield Evidence(where, fault)
             continue
         try:
-            yield Evidence(where, SimpleSignature.read(blob, text))
+            yield Evidence(where, SimpleSignature.read(blob, text), Digest.of(blob))
         except MalformedError as error:
             yield Evidence(where, error)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hps.digest import Digest
-from hps.errors import MalformedError
+from hps.errors import IntegrityError, LimitError, MalformedError
 from hps.trust.bundle import Bundle
 from hps.trust.dsse import Envelope
 from hps.trust.encoding import to_base64
@@ -13,9 +13,9 @@ from hps.trust.policy import Policy, Requirement, TrustedKey
 from hps.trust.predicates import PAYLOAD_TYPE, PROVENANCE, SIGNATURE
 from hps.trust.simple_signing import SimpleSignature
 from hps.trust.statement import Statement
-from hps.trust.verdict import Accepted, Reason
+from hps.trust.verdict import Accepted, Form, Reason
 
-MOST_EVIDENCE = 100  # documents that are looked at for one subject
+MOST_EVIDENCE = 300  # documents that are looked at for one subject: 100 referrers, 200 signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,12 @@ class Evidence:
     Args:
         where: how people find it again.
         document: as it was read, or why it could not be.
+        digest: of the bytes of the bundle, or of the payload of a simple signature.
     """
 
     where: str
     document: Bundle | SimpleSignature | MalformedError
+    digest: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ def _weigh(evidence: Evidence, subject: Digest, policy: Policy, now: datetime) -
             return _stranger(where, document, policy.keys)
         claim = _claim(document, now)
     except MalformedError as error:
-        return Reason("document-malformed", where, f"{error.message}: {error.got}")
+        return malformed(error, where)
     if claim.predicate_type not in key.predicates:
         text = f"the key {key.name} may not make statements of the kind {claim.predicate_type}"
         return Reason("predicate-not-allowed", where, text)
@@ -105,8 +107,32 @@ def _weigh(evidence: Evidence, subject: Digest, policy: Policy, now: datetime) -
         return Reason("subject-mismatch", where, text)
     if claim.late is not None:
         return Reason("expired", where, claim.late)
-    older = isinstance(document, SimpleSignature)
-    return Accepted(claim.predicate_type, key.name, key.public.fingerprint, claim.builder, older)
+    return Accepted(
+        claim.predicate_type,
+        key.name,
+        key.public.fingerprint,
+        claim.builder,
+        _form(document),
+        where,
+        evidence.digest,
+    )
+
+
+def _form(document: Bundle | SimpleSignature) -> Form:
+    if isinstance(document, SimpleSignature):
+        return "simple-signing"
+    return "bundle" if isinstance(document.content, Envelope) else "message-signature"
+
+
+def malformed(error: IntegrityError, where: str) -> Reason:
+    """Which reason an error of reading is: damaged bytes, or a document that is none."""
+    found = [error.got] if error.got and error.got not in error.message else []
+    text = "; ".join([error.message, *error.details, *found])
+    if isinstance(error, LimitError):
+        return Reason("limit-exceeded", where, text)
+    if isinstance(error, MalformedError):
+        return Reason("document-malformed", where, text)
+    return Reason("blob-damaged", where, text)
 
 
 def _claim(document: Bundle | SimpleSignature, now: datetime) -> _Claim:

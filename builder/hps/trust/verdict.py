@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from hps.digest import Digest
 
@@ -14,21 +14,89 @@ POLICY = 32
 CONTENT = 64
 FRESHNESS = 128
 
-REASONS: dict[str, tuple[int, str]] = {
-    "document-malformed": (MALFORMED, "a document does not follow its specification"),
-    "limit-exceeded": (MALFORMED, "something is larger or more than any honest one"),
-    "unsigned": (SIGNATURE, "nothing is signed"),
-    "key-untrusted": (SIGNATURE, "no key of the policy made a signature"),
-    "signature-invalid": (SIGNATURE, "a signature that names a trusted key is not its own"),
-    "threshold": (SIGNATURE, "fewer different keys than the policy asks for have signed"),
-    "predicate-missing": (POLICY, "a statement that the policy asks for is not there"),
-    "predicate-not-allowed": (POLICY, "a key signed a kind of statement that it may not sign"),
-    "subject-mismatch": (POLICY, "a statement is about something else"),
-    "builder-not-allowed": (POLICY, "a builder that the policy does not allow made it"),
-    "blob-damaged": (CONTENT, "bytes are not what their digest says"),
-    "blob-missing": (CONTENT, "a blob that is named is not there"),
-    "blob-extra": (CONTENT, "something is there that nothing names"),
-    "expired": (FRESHNESS, "a statement is no longer valid"),
+# A statement in an envelope, a bare signature of a file, or a simple signature of an image.
+Form = Literal["bundle", "message-signature", "simple-signing"]
+
+
+class Kind(NamedTuple):
+    """What a reason code stands for."""
+
+    bit: int  # its part of the exit code
+    meaning: str
+    advice: str  # what to do next
+
+
+REASONS: dict[str, Kind] = {
+    "document-malformed": Kind(
+        MALFORMED,
+        "a document does not follow its specification",
+        "do not use it; ask who made it for another copy",
+    ),
+    "limit-exceeded": Kind(
+        MALFORMED,
+        "something is larger, slower or more than any honest one",
+        "do not use it; --timeout allows more time",
+    ),
+    "unsigned": Kind(
+        SIGNATURE,
+        "nothing is signed",
+        "ask who made it for its signature; your own: hps build --key NAME, hps sign FILE",
+    ),
+    "key-untrusted": Kind(
+        SIGNATURE,
+        "no key of the policy made a signature",
+        "get the key from its owner by another way, and name it in the policy",
+    ),
+    "signature-invalid": Kind(
+        SIGNATURE,
+        "a signature that names a trusted key is not its own",
+        "somebody forged or damaged it: do not use it, and tell the owner of the key",
+    ),
+    "threshold": Kind(
+        SIGNATURE,
+        "fewer different keys than the policy asks for have signed",
+        "wait for the others, for instance with hps rebuild --attest",
+    ),
+    "predicate-missing": Kind(
+        POLICY,
+        "a statement that the policy asks for is not there",
+        "ask who made it for the statement, or change what the policy requires",
+    ),
+    "predicate-not-allowed": Kind(
+        POLICY,
+        "a key signed a kind of statement that it may not sign",
+        "ask the owner of the key why; allow it in the policy only if that is meant",
+    ),
+    "subject-mismatch": Kind(
+        POLICY,
+        "it is, or a statement is about, something else than was asked for",
+        "compare the digest with the one that its maker published",
+    ),
+    "builder-not-allowed": Kind(
+        POLICY,
+        "a builder that the policy does not allow made it",
+        "build it where the policy wants it, or allow the builder",
+    ),
+    "blob-damaged": Kind(
+        CONTENT,
+        "bytes are not what their digest says",
+        "do not use it; copy or build it again",
+    ),
+    "blob-missing": Kind(
+        CONTENT,
+        "something that is named is not there",
+        "copy or build it again",
+    ),
+    "blob-extra": Kind(
+        CONTENT,
+        "something is there that nothing names",
+        "find out who put it there; remove it, or copy or build it again",
+    ),
+    "expired": Kind(
+        FRESHNESS,
+        "a statement is no longer valid",
+        "get a newer one; look whether this machine's clock is right",
+    ),
 }
 
 
@@ -49,7 +117,7 @@ class Reason:
     @property
     def bit(self) -> int:
         """Its part of the exit code."""
-        return REASONS[self.code][0]
+        return REASONS[self.code].bit
 
     def as_json(self) -> dict[str, str]:
         """For `--json`."""
@@ -64,7 +132,14 @@ class Accepted:
     key: str  # its name in the policy
     fingerprint: str
     builder: str | None = None
-    older: bool = False  # a simple signature
+    form: Form = "bundle"
+    where: str = ""  # how people find the document again
+    document: Digest | None = None  # of the bundle's bytes, or of a simple signature's payload
+
+    @property
+    def older(self) -> bool:
+        """Whether it is a simple signature."""
+        return self.form == "simple-signing"
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
@@ -73,7 +148,9 @@ class Accepted:
             "key": self.key,
             "fingerprint": self.fingerprint,
             "builder": self.builder,
-            "form": "simple-signing" if self.older else "bundle",
+            "form": self.form,
+            "where": self.where,
+            "document": None if self.document is None else str(self.document),
         }
 
 
@@ -87,6 +164,7 @@ class Verdict:
         accepted: statements that count.
         reasons: why it is bad; none when it is good.
         notes: what was refused without making it bad, such as a stranger's signature.
+        hashed: whether every byte of it was read; what nobody trusted has signed is not.
     """
 
     subject: str
@@ -94,6 +172,7 @@ class Verdict:
     accepted: tuple[Accepted, ...] = ()
     reasons: tuple[Reason, ...] = ()
     notes: tuple[Reason, ...] = ()
+    hashed: bool = False
 
     @property
     def good(self) -> bool:
@@ -106,6 +185,7 @@ class Verdict:
             "subject": self.subject,
             "digest": None if self.digest is None else str(self.digest),
             "verdict": "good" if self.good else "bad",
+            "hashed": self.hashed,
             "reasons": [reason.as_json() for reason in self.reasons],
             "accepted": [one.as_json() for one in self.accepted],
             "notes": [note.as_json() for note in self.notes],

@@ -1,147 +1,231 @@
-"""Verifying what lies on this machine: layouts, files, folders of files."""
+"""Verifying what lies on this machine: layouts, archives, files, folders of files."""
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from hps.digest import Digest
-from hps.errors import IntegrityError, LimitError, MalformedError, UsageError
+from hps.errors import IntegrityError, UsageError
+from hps.oci.archive_files import ArchiveFiles
+from hps.oci.attachment import tag_subject
 from hps.oci.documents import open_regular, read_document
 from hps.oci.image import Image
-from hps.oci.layout import Layout, layout_faults, open_layout
+from hps.oci.layout_contents import Layout, blob_name
+from hps.oci.layout_files import FolderFiles, LayoutFiles
+from hps.oci.layout_reading import layout_faults, open_layout
 from hps.trust.bundle import LARGEST
 from hps.trust.evidence import bundle_evidence, evidence_of
-from hps.trust.judge import Evidence, judge
+from hps.trust.judge import Evidence, judge, malformed
 from hps.trust.policy import Policy
 from hps.trust.verdict import Reason, Verdict
 
 BUNDLE_SUFFIX = ".sigstore.json"
-_MOST_FILES = 100_000  # of a folder
+_MARK = "oci-layout"  # the file that makes a folder a layout
+_PIECE = 1 << 20  # bytes hashed at once
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What everything is held against.
+
+    Args:
+        policy: whom to trust.
+        now: the time, for statements that end.
+        watch: called with a number of bytes after each piece that was hashed, from several
+            threads; an IntegrityError that it raises becomes a reason.
+    """
+
+    policy: Policy
+    now: datetime
+    watch: Callable[[int], object] = lambda _: None
 
 
 def verify_layout(
-    folder: Path, policy: Policy, *, now: datetime, asked: Digest | None = None
+    source: Path | LayoutFiles, check: Check, *, asked: Digest | None = None
 ) -> list[Verdict]:
     """Judge every image of a layout, then hash every blob of it.
 
-    Signatures come first: what nobody trusted has signed is not read through. A fault of the
+    Signatures come first: layers of images that nobody trusted has signed are not read; that
+    they are there and as long as they should be is looked at all the same. A fault of the
     layout's content is a reason against each of its images.
 
     Args:
-        folder: the layout.
-        policy: whom to trust.
-        now: the time, for statements that end.
+        source: a folder, or the files of an archive.
+        check: what it is held against.
         asked: the digest that the caller wants; any other image is a mismatch.
 
     Raises:
-        UsageError: there is no layout.
+        UsageError: there is no layout, or it holds something else than images.
     """
-    name = str(folder)
+    files = FolderFiles(source) if isinstance(source, Path) else source
+    name = str(files.root)
     try:
-        layout = open_layout(folder)
+        layout = open_layout(files)
     except IntegrityError as error:
-        return [Verdict(name, asked, reasons=(_unreadable(error),))]
-    if not layout.images:
-        return [Verdict(name, asked, reasons=(Reason("blob-missing", name, "it holds no image"),))]
+        return [Verdict(name, None, reasons=(malformed(error, name),))]
     images = layout.images
+    if not images:
+        return [Verdict(name, None, reasons=(Reason("blob-missing", name, "it holds no image"),))]
     if asked is not None and all(image.digest != asked for image in images):
-        text = f"it holds {images[0].digest}"
-        return [Verdict(name, asked, reasons=(Reason("subject-mismatch", name, text),))]
-    judged = [_judge_image(name, image, layout, policy, now) for image in images]
-    faults = tuple(
-        Reason(f"blob-{fault.kind}", fault.path, fault.text)
-        for fault in layout_faults(folder, layout)
-    )
-    return [
-        Verdict(one.subject, one.digest, one.accepted, one.reasons + faults, one.notes)
-        for one in judged
-    ]
+        reason = Reason("subject-mismatch", name, f"it holds {images[0].digest}, not {asked}")
+        return [Verdict(name, images[0].digest, reasons=(reason,))]
+    judged = [_judge_image(name, image, layout, check) for image in images]
+    hashed = any(one.good for one in judged)
+    faults = _strangers(layout) + _content(files, layout, check, hashed=hashed)
+    return [replace(one, reasons=one.reasons + faults, hashed=hashed) for one in judged]
+
+
+def verify_archive(path: Path, check: Check, *, asked: Digest | None = None) -> list[Verdict]:
+    """Judge an image archive, read in place (see `verify_layout`).
+
+    Raises:
+        UsageError: it cannot be read, or holds something else than images.
+    """
+    try:
+        files = ArchiveFiles(path)
+    except IntegrityError as error:
+        return [Verdict(str(path), None, reasons=(malformed(error, str(path)),))]
+    with files:
+        if _MARK not in files.names() and "index.json" not in files.names():
+            return [verify_file(path, check, asked=asked)]
+        return verify_layout(files, check, asked=asked)
 
 
 def verify_file(
-    path: Path,
-    policy: Policy,
-    *,
-    now: datetime,
-    bundle: Path | None = None,
-    asked: Digest | None = None,
+    path: Path, check: Check, *, bundle: Path | None = None, asked: Digest | None = None
 ) -> Verdict:
     """Judge a file by the bundle beside it (`FILE.sigstore.json`), or by another.
 
     Raises:
         UsageError: the file cannot be read.
     """
-    digest = _digest(path)
+    name = str(path)
+    try:
+        digest = _digest(path, check)
+    except IntegrityError as error:
+        return Verdict(name, None, reasons=(malformed(error, name),))
     if asked is not None and asked != digest:
-        text = f"it is {digest}"
-        return Verdict(str(path), digest, reasons=(Reason("subject-mismatch", str(path), text),))
-    beside = bundle or path.with_name(path.name + BUNDLE_SUFFIX)
+        reason = Reason("subject-mismatch", name, f"it is {digest}, not {asked}")
+        return Verdict(name, digest, reasons=(reason,), hashed=True)
+    beside = bundle or bundle_path(path)
     evidence: list[Evidence] = []
     if bundle is not None or os.path.lexists(beside):
         try:
             evidence = [bundle_evidence(str(beside), read_document(beside, limit=LARGEST))]
         except IntegrityError as error:
-            return Verdict(str(path), digest, reasons=(_unreadable(error),))
-    found = judge(evidence, digest, policy, now=now)
-    return Verdict(str(path), digest, found.accepted, found.reasons, found.notes)
+            reason = malformed(error, str(beside))
+            return Verdict(name, digest, reasons=(reason,), hashed=True)
+    found = judge(evidence, digest, check.policy, now=check.now)
+    return Verdict(name, digest, found.accepted, found.reasons, found.notes, hashed=True)
 
 
-def verify_folder(folder: Path, policy: Policy, *, now: datetime) -> list[Verdict]:
-    """Judge every file of a folder by the bundle beside it.
+def verify_folder(folder: Path, check: Check) -> list[Verdict]:
+    """Judge every file of a folder by the bundle beside it, and every layout as one.
 
-    A file without a bundle, a bundle without its file, and whatever is no regular file are
-    reasons of their own: nothing in the folder is passed over.
+    A file without a bundle, a bundle without its file, and whatever is no plain file are reasons
+    of their own: nothing in the folder is passed over.
 
     Raises:
         UsageError: the folder cannot be read.
     """
-    files, verdicts = [], []
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            reason = Reason("blob-extra", str(path), "neither a file nor a folder")
-            verdicts.append(Verdict(str(path), None, reasons=(reason,)))
-        elif path.is_file():
-            files.append(path)
-    if len(files) > _MOST_FILES:
-        reason = Reason("limit-exceeded", str(folder), f"{len(files)} files")
-        return [Verdict(str(folder), None, reasons=(reason,))]
-    names = set(files)
-    for path in files:
-        if not path.name.endswith(BUNDLE_SUFFIX):
-            verdicts.append(verify_file(path, policy, now=now))
-        elif path.with_name(path.name.removesuffix(BUNDLE_SUFFIX)) not in names:
-            reason = Reason("blob-missing", str(path), "the file that it signs is not there")
-            verdicts.append(Verdict(str(path), None, reasons=(reason,)))
-    if not verdicts:
+    try:
+        names = FolderFiles(folder).names()
+    except IntegrityError as error:
+        return [Verdict(str(folder), None, reasons=(malformed(error, str(folder)),))]
+    layouts = _outermost(Path(name).parent for name in names if Path(name).name == _MARK)
+    files = sorted(
+        folder / name
+        for name in names
+        if not any(Path(name).is_relative_to(layout) for layout in layouts)
+    )
+    if not files and not layouts:
         reason = Reason("blob-missing", str(folder), "it holds nothing")
-        verdicts.append(Verdict(str(folder), None, reasons=(reason,)))
-    return verdicts
+        return [Verdict(str(folder), None, reasons=(reason,))]
+    among = set(files)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing frees the interpreter's lock
+        judged = list(pool.map(lambda path: _judge_member(path, among, check), files))
+    found = [one for one in judged if one is not None]
+    for layout in sorted(layouts):
+        found += verify_layout(folder / layout, check)
+    return found
 
 
-def _judge_image(
-    folder: str, image: Image, layout: Layout, policy: Policy, now: datetime
-) -> Verdict:
-    evidence: Sequence[Evidence] = evidence_of(image.digest, layout.attachments)
-    found = judge(evidence, image.digest, policy, now=now)
+def is_layout(folder: Path) -> bool:
+    """Whether a folder claims to be an image layout."""
+    return os.path.lexists(folder / _MARK)
+
+
+def bundle_path(path: Path) -> Path:
+    """Where the bundle of a file lies."""
+    return path.with_name(path.name + BUNDLE_SUFFIX)
+
+
+def _judge_member(path: Path, among: set[Path], check: Check) -> Verdict | None:
+    """A file of a folder; None for a bundle, which is looked at with its file."""
+    if path.is_symlink() or not path.is_file():
+        reason = Reason("blob-extra", str(path), "neither a file nor a folder")
+        return Verdict(str(path), None, reasons=(reason,))
+    if not path.name.endswith(BUNDLE_SUFFIX):
+        return verify_file(path, check)
+    if path.with_name(path.name.removesuffix(BUNDLE_SUFFIX)) in among:
+        return None
+    reason = Reason("blob-missing", str(path), "the file that it signs is not there")
+    return Verdict(str(path), None, reasons=(reason,))
+
+
+def _outermost(folders: Iterable[Path]) -> set[Path]:
+    found: set[Path] = set()
+    for folder in sorted(folders, key=lambda one: len(one.parts)):
+        if not any(folder.is_relative_to(other) for other in found):
+            found.add(folder)
+    return found
+
+
+def _judge_image(folder: str, image: Image, layout: Layout, check: Check) -> Verdict:
+    evidence = evidence_of(image.digest, layout.attachments)
+    found = judge(evidence, image.digest, check.policy, now=check.now)
     name = f"{folder} ({image.reference})" if image.reference else folder
     return Verdict(name, image.digest, found.accepted, found.reasons, found.notes)
 
 
-def _unreadable(error: IntegrityError) -> Reason:
-    """Which reason an error of reading is: damaged bytes, or a document that is none."""
-    text = "; ".join([error.message, *error.details, *([error.got] if error.got else [])])
-    if isinstance(error, LimitError):
-        return Reason("limit-exceeded", "document", text)
-    if isinstance(error, MalformedError):
-        return Reason("document-malformed", "document", text)
-    return Reason("blob-damaged", "document", text)
+def _strangers(layout: Layout) -> tuple[Reason, ...]:
+    """Manifests that pass for attachments and speak of no image here.
+
+    Nobody judges an attachment, so it must not be a way to bring an image along that another
+    client finds by its name.
+    """
+    images = {image.digest for image in layout.images}
+    found = []
+    for one in layout.attachments:
+        known = one.subject if one.tag is None else tag_subject(one.tag)
+        if known not in images:
+            text = f"called {one.tag or 'nothing'}, it speaks of no image of this layout"
+            found.append(Reason("blob-extra", blob_name(one.digest), text))
+    return tuple(found)
 
 
-def _digest(path: Path) -> Digest:
+def _content(
+    files: LayoutFiles, layout: Layout, check: Check, *, hashed: bool
+) -> tuple[Reason, ...]:
+    try:
+        faults = layout_faults(files, layout, watch=check.watch, hashed=hashed)
+    except IntegrityError as error:
+        return (malformed(error, str(files.root)),)
+    return tuple(Reason(f"blob-{fault.kind}", fault.path, fault.text) for fault in faults)
+
+
+def _digest(path: Path, check: Check) -> Digest:
+    hasher = hashlib.sha256()
+    buffer = memoryview(bytearray(_PIECE))
     try:
         with open_regular(path) as reader:
-            return Digest(hashlib.file_digest(reader, "sha256").hexdigest())
+            while count := reader.readinto(buffer):
+                hasher.update(buffer[:count])
+                check.watch(count)
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
+    return Digest(hasher.hexdigest())

@@ -1,0 +1,265 @@
+"""Reading an image layout with suspicion, from a folder or from an archive.
+
+OCI image specification 1.1, image-layout.md. Documents are read and compared with their digests
+first, layers are hashed last: nobody should wait for gigabytes that nobody has signed.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from hps.digest import Blob, Digest
+from hps.errors import IntegrityError, LimitError, UsageError
+from hps.oci.attachment import Attachment, is_attachment_tag
+from hps.oci.documents import (
+    Config,
+    Descriptor,
+    DockerManifest,
+    Index,
+    Manifest,
+    Version,
+    parse,
+    read_blob,
+    read_document,
+)
+from hps.oci.image import (
+    INDEX_TYPE,
+    LAYER_TYPE,
+    MANIFEST_TYPE,
+    REFERENCE_ANNOTATION,
+    Image,
+    docker_manifest,
+)
+from hps.oci.layout_contents import Layout, blob_name, documents, layers
+from hps.oci.layout_files import FolderFiles, LayoutFiles
+
+_PIECE = 1 << 20  # bytes hashed at once
+MOST_ENTRIES = 200  # of one index, and blobs of one attachment
+_ATTACHMENT_LIMIT = 64 << 20  # bytes of all blobs of one attachment; a large SBOM has a few
+
+Watch = Callable[[int], object]
+
+
+def open_layout(source: Path | LayoutFiles) -> Layout:
+    """The images of a layout and what speaks of them; layers are not opened.
+
+    Args:
+        source: a folder, or the files of an archive.
+
+    Raises:
+        UsageError: there is no layout, or it holds something else than image manifests.
+        IntegrityError: a document is damaged or contradicts another.
+    """
+    files = _files(source)
+    if "oci-layout" not in files.names():
+        raise UsageError(
+            f"{files.root} is not an OCI image layout",
+            hint="`hps build` writes one for each target",
+        )
+    _parse_version(files)
+    path = files.root / "index.json"
+    found = parse(Index, path, read_document(path, opener=files.open))
+    if len(found.manifests) > MOST_ENTRIES:
+        raise LimitError(
+            f"{path} lists too much", expected=f"at most {MOST_ENTRIES}", got=len(found.manifests)
+        )
+    images = [entry for entry in found.manifests if not _is_attachment(entry)]
+    attachments = [entry for entry in found.manifests if _is_attachment(entry)]
+    return Layout(
+        tuple(_read_image(files, entry) for entry in images),
+        tuple(_read_attachment(files, entry) for entry in attachments),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with one file of a layout.
+
+    Args:
+        kind: damaged, missing or extra.
+        path: in the layout.
+        text: what was found.
+    """
+
+    kind: Literal["damaged", "missing", "extra"]
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}"
+
+
+def layout_faults(
+    source: Path | LayoutFiles, layout: Layout, *, watch: Watch | None = None, hashed: bool = True
+) -> list[Fault]:
+    """Compare the files of a layout with what its documents name, and hash every blob.
+
+    Args:
+        source: a folder, or the files of an archive.
+        layout: as it was read from there.
+        watch: called with a number of bytes after each piece, from several threads; what it
+            raises ends the work.
+        hashed: False compares names and sizes only.
+
+    Raises:
+        IntegrityError: a folder cannot be listed, or `manifest.json` cannot be read.
+    """
+    files = _files(source)
+    contents = documents(layout)
+    expected = {layer.digest.hex: layer.size for layer in layers(layout.images)}
+    expected |= {
+        Digest.of(data).hex: len(data)
+        for name, data in contents.items()
+        if name.startswith("blobs/")
+    }
+    known = {*contents, *(blob_name(Digest(name)) for name in expected)}
+    extra = sorted(set(files.names()) - known)
+    faults = [Fault("extra", name, "nothing names it") for name in extra]
+    # Largest first: the last one to end should be a small one.
+    blobs = [Blob(Digest(name), size) for name, size in expected.items()]
+    blobs.sort(key=lambda blob: (-blob.size, blob.digest))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing frees the interpreter's lock
+        try:
+            found = list(pool.map(lambda blob: _blob_fault(files, blob, watch, hashed), blobs))
+        finally:
+            pool.shutdown(cancel_futures=True)
+    faults += sorted((fault for fault in found if fault), key=lambda fault: fault.path)
+    return faults + _docker_faults(files, layout.images)
+
+
+def _files(source: Path | LayoutFiles) -> LayoutFiles:
+    return FolderFiles(source) if isinstance(source, Path) else source
+
+
+def _parse_version(files: LayoutFiles) -> None:
+    path = files.root / "oci-layout"
+    parse(Version, path, read_document(path, opener=files.open))
+
+
+def _is_attachment(entry: Descriptor) -> bool:
+    tag = entry.annotations.get(REFERENCE_ANNOTATION, "")
+    return entry.artifact_type is not None or is_attachment_tag(tag)
+
+
+def _read_image(files: LayoutFiles, entry: Descriptor) -> Image:
+    path = files.root / blob_name(entry.digest)
+    if entry.media_type != MANIFEST_TYPE:
+        raise UsageError(
+            f"{files.root} holds something else than an image",
+            expected=MANIFEST_TYPE,
+            got=entry.media_type,
+            hint="copy one platform of it with another tool, and use that",
+        )
+    manifest_bytes = read_blob(path, entry, opener=files.open)
+    parsed = parse(Manifest, path, manifest_bytes)
+    config_path = files.root / blob_name(parsed.config.digest)
+    config_bytes = read_blob(config_path, parsed.config, opener=files.open)
+    config = parse(Config, config_path, config_bytes)
+    _check_diff_ids(config_path, parsed.layers, config.rootfs.diff_ids)
+    parts = (config.os, config.architecture, config.variant)
+    return Image(
+        reference=entry.annotations.get(REFERENCE_ANNOTATION),
+        platform="/".join(part for part in parts if part),
+        config=config_bytes,
+        manifest=manifest_bytes,
+        layers=tuple(Blob(layer.digest, layer.size) for layer in parsed.layers),
+    )
+
+
+def _read_attachment(files: LayoutFiles, entry: Descriptor) -> Attachment:
+    path = files.root / blob_name(entry.digest)
+    data = read_blob(path, entry, opener=files.open)
+    tag = entry.annotations.get(REFERENCE_ANNOTATION)
+    if entry.media_type == INDEX_TYPE:
+        parse(Index, path, data)
+        return Attachment(data, INDEX_TYPE, tag=tag)
+    manifest = parse(Manifest, path, data)
+    named = (manifest.config, *manifest.layers)
+    if len(named) > MOST_ENTRIES or sum(one.size for one in named) > _ATTACHMENT_LIMIT:
+        raise LimitError(
+            f"{path} names too much",
+            expected=f"at most {MOST_ENTRIES} blobs with {_ATTACHMENT_LIMIT} bytes",
+            got=f"{len(named)} blobs with {sum(one.size for one in named)} bytes",
+        )
+    blobs = [
+        read_blob(
+            files.root / blob_name(one.digest), one, limit=_ATTACHMENT_LIMIT, opener=files.open
+        )
+        for one in named
+    ]
+    return Attachment(
+        data,
+        entry.media_type,
+        tuple(blobs),
+        artifact_type=manifest.artifact_type,
+        annotations=manifest.annotations,
+        subject=manifest.subject.digest if manifest.subject else None,
+        tag=tag,
+    )
+
+
+def _check_diff_ids(path: Path, found: Sequence[Descriptor], diff_ids: Sequence[Digest]) -> None:
+    if len(found) != len(diff_ids):
+        raise IntegrityError(
+            f"{path} and the manifest disagree about the number of layers",
+            expected=len(diff_ids),
+            got=len(found),
+        )
+    for layer, diff_id in zip(found, diff_ids, strict=True):
+        if layer.media_type == LAYER_TYPE and layer.digest != diff_id:
+            raise IntegrityError(
+                f"{path} gives an uncompressed layer another diff_id than its digest",
+                expected=diff_id,
+                got=layer.digest,
+            )
+
+
+def _blob_fault(files: LayoutFiles, blob: Blob, watch: Watch | None, hashed: bool) -> Fault | None:
+    name = blob_name(blob.digest)
+    try:
+        with files.open(files.root / name) as reader:
+            got = reader.seek(0, os.SEEK_END)
+            if got != blob.size:
+                return Fault("damaged", name, f"{got} bytes instead of {blob.size}")
+            if not hashed:
+                return None
+            reader.seek(0)
+            actual = _digest(reader, watch)
+    except FileNotFoundError:
+        return Fault("missing", name, "missing")
+    except OSError as error:
+        return Fault("damaged", name, f"cannot be read: {error.strerror or error}")
+    if actual == blob.digest:
+        return None
+    return Fault("damaged", name, f"damaged, its digest is {actual}")
+
+
+def _digest(reader: BinaryIO, watch: Watch | None) -> Digest:
+    hasher = hashlib.sha256()
+    buffer = memoryview(bytearray(_PIECE))
+    while count := reader.readinto(buffer):  # type: ignore[attr-defined]  # readers have it
+        hasher.update(buffer[:count])
+        if watch is not None:
+            watch(count)
+    return Digest(hasher.hexdigest())
+
+
+def _docker_faults(files: LayoutFiles, images: Iterable[Image]) -> list[Fault]:
+    """Docker follows manifest.json where others follow index.json: both must say the same."""
+    if "manifest.json" not in files.names():
+        return []
+    path = files.root / "manifest.json"
+    data = b'{"images":' + read_document(path, opener=files.open) + b"}"
+    got = {(item.config, item.layers) for item in parse(DockerManifest, path, data).images}
+    expected = {
+        (str(item["Config"]), tuple(item["Layers"]))
+        for item in json.loads(docker_manifest(tuple(images)))
+    }
+    if got == expected:
+        return []
+    return [Fault("damaged", "manifest.json", "names other images than index.json")]
