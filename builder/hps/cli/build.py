@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hps.build import unchanged
+from hps.cli.challenge import challenge, challenge_options, check_options
 from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
 from hps.cli.sizes import size
 from hps.store.place import default_root
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--verbose", is_flag=True, help="List each path of other layers that the trees override."
 )
+@challenge_options
 @work_options
 @json_option
 @click.pass_context
@@ -56,7 +58,11 @@ def command(
     hps build --frozen            build all targets, refuse a stale lock
     hps build cpu --offline       use only what the store has
     hps build cpu --check         build again and compare byte for byte
+    hps build cpu --challenge     build again under other conditions and compare
     """
+    if check_options(context):
+        challenge(context, targets)
+        return
     if not check and output is None and not verbose:
         root = unchanged.find_root(context.find_root().obj["directory"])
         known = unchanged.recall(root, context.params["store"] or default_root(os.environ))
