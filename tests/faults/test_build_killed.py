@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -75,21 +78,81 @@ def test_ctrl_c_while_locking_keeps_the_lock(lab: Laboratory) -> None:
     lab.run("build", "--frozen")
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.15, 0.4, 0.8])
-def test_killed_at_any_moment(lab: Laboratory, delay: float) -> None:
-    image = lab.image()
-    unmake(lab)
-    process = start_and_wait_for_work(lab)
-    time.sleep(delay)
-    process.kill()
+KILLS = int(os.environ.get("HPS_KILLS") or 25)
+SEED = int(os.environ.get("HPS_SEED") or random.SystemRandom().randrange(10**6))
+
+
+def tree_of(pid: int) -> Iterator[int]:
+    """A process and all that it started, sandboxes too."""
+    yield pid
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from tree_of(int(child))
+
+
+def kill_all(process: "subprocess.Popen[str]") -> None:
+    for pid in list(tree_of(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.communicate()
-    assert verify(lab.open().store).damaged == ()
-    if (lab.layout / "index.json").exists():
+
+
+WORK: dict[str, tuple[str, ...]] = {
+    "build": ("build", "--frozen"),
+    "check": ("build", "--check"),
+    "lock": ("lock",),
+    "collect": ("store", "collect", "--wait"),
+}
+
+
+def forget(lab: Laboratory, chance: random.Random) -> None:
+    """Forget the image, some of the layers and some of what is known about steps."""
+    shutil.rmtree(lab.folder / ".hps", ignore_errors=True)
+    for layer in lab.target.layers:
+        if chance.random() < 0.25:
+            lab.blob(layer.digest).unlink(missing_ok=True)
+    for path in lab.store.glob("traces/??/*"):
+        if chance.random() < 0.1:
+            path.unlink()
+
+
+def killed_once(lab: Laboratory, words: tuple[str, ...], after: float) -> float | None:
+    """Start a command and kill it; the seconds that it took where it was done before."""
+    process = lab.start(*words)
+    start = time.monotonic()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(after)
+    done = process.poll() is not None
+    kill_all(process)
+    return time.monotonic() - start if done else None
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments(lab: Laboratory) -> None:
+    """Up to four kills in a row, then a build. `HPS_KILLS=500` for more, `HPS_SEED` to repeat."""
+    chance = random.Random(SEED)
+    image, lock = lab.image(), lab.lock_path.read_bytes()
+    typical = dict.fromkeys(WORK, 2.0)  # seconds that a command takes; follows the machine
+    killed = Counter[str]()
+    while killed.total() < KILLS:
+        forget(lab, chance)
+        for _ in range(chance.randint(1, 4)):
+            name = chance.choices(list(WORK), [6, 1, 2, 1])[0]
+            took = killed_once(lab, WORK[name], chance.uniform(0, typical[name]))
+            typical[name] = typical[name] * 1.05 if took is None else took
+            killed[name] += took is None
+            about = f"{killed}, seed {SEED}"
+            assert verify(lab.open().store).damaged == (), about
+            assert lab.lock_path.read_bytes() == lock, about
+            if lab.layout.exists():
+                check_layout(lab.layout)
+        assert lab.run("build", "--frozen").out == f"{image} cpu\n", about
         check_layout(lab.layout)
-    assert lab.run("build", "--frozen").out == f"{image} cpu\n"
-    check_layout(lab.layout)
     lab.run("store", "collect")
     assert workspace(lab) == []
+    assert processes_of(lab) == ""
+    print(f"{killed.total()} kills, {dict(killed)}, seed {SEED}")
 
 
 def test_two_builds_and_a_collection_at_once(lab: Laboratory, tmp_path: Path) -> None:

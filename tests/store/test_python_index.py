@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -217,3 +218,40 @@ def test_an_index_can_be_a_folder(http: Http, tmp_path: Path) -> None:
     assert again.files("demo")[WHEEL] == IndexFile((tmp_path / WHEEL).as_uri(), SHA)
     with pytest.raises(NotFoundError, match="no project other"):
         again.files("other")
+
+
+class Reference(HTMLParser):
+    """What the standard library sees; it takes too long for hostile pages."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in {"a", "base"}:
+            self.found.append((tag, dict(attrs)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<A HREF='x y' data-yanked>",
+        '<a href=x data-yanked="">',
+        '<a\nhref = "a&amp;b&gt;" class=x/>',
+        "<!-- <a href=no> --><a href=yes>",
+        '<p don\'t><a href="q>z">',
+        '<base href="/x"/><a href="1"><a  href=2 >',
+        "<abbr href=1><a>",
+        '</a href=3><a href="">',
+        "<a href=\"x\"title='y'>",
+        "<a href=a=b?c=d&e=f>",
+        '1 < 2 <a href="k">',
+        '<!DOCTYPE html><a href="x#sha256=1" data-requires-python="&gt;=3.8,&lt;4">',
+    ],
+)
+def test_tags_are_those_that_the_standard_library_sees(text: str) -> None:
+    seen = Reference(text).found
+    assert seen
+    assert list(python_index._tags(text)) == seen

@@ -16,7 +16,7 @@ from hps.errors import ConfigError
 LIMIT = 1 << 20  # bytes; people write hps.toml, and people do not write more
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 # tomllib needs time and memory with the square of the parts of one key (at most 32 here).
-_DEEP_KEY = re.compile(
+DEEP_KEY = re.compile(
     r"""(?<![\w-])(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}"""
 )
 
@@ -62,7 +62,7 @@ def _parsed(text: str, file: str) -> Config:
 
 
 def _document(text: str, file: str) -> dict[str, Any]:
-    if deep := _DEEP_KEY.search(text):
+    if deep := DEEP_KEY.search(text):
         line = text.count("\n", 0, deep.start()) + 1
         raise _syntax(file, f"{line}: a key of more than 32 parts")
     try:

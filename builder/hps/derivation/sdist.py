@@ -100,7 +100,7 @@ def ask_requirements(sandbox: Sandbox, build: SdistBuild) -> tuple[str, ...]:
         sandbox.run(sdist_command(build, "get_requires_for_build_wheel", Path(name)))
         try:
             answer = json.loads((Path(name) / "requires.json").read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BuildError(
                 f"the build backend of {build.file} gave no usable answer: {error}"
             ) from None

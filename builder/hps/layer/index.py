@@ -67,7 +67,7 @@ def read_index(lines: Iterable[bytes]) -> Iterator[IndexLine]:
     for number, line in enumerate(lines, 1):
         try:
             yield _parse(json.loads(line))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise StoreCorruptError(
                 f"line {number} of a layer's index cannot be read",
                 got=line[:200],

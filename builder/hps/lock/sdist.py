@@ -142,7 +142,7 @@ def read_build_system(sdist: Path) -> BuildSystem:
         return LEGACY
     try:
         return parse_build_system(tomllib.loads(text.decode()))
-    except (ValueError, TypeError, InvalidRequirement) as error:
+    except (ValueError, TypeError, RecursionError, InvalidRequirement) as error:
         raise BuildError(f"pyproject.toml of {sdist.name} is not valid: {error}") from None
 
 

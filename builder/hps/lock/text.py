@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from hps.config.load import DEEP_KEY
 from hps.digest import Digest
 from hps.errors import LockError
 from hps.lock.records import VERSION, Lock
@@ -38,10 +39,7 @@ def read(data: bytes, *, name: str = "hps.lock") -> Lock:
             a text that was changed after it was made.
     """
     data = data.replace(b"\r\n", b"\n")  # a checkout may have turned the line ends
-    try:
-        document = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise LockError(f"{name} is not valid TOML: {error}", hint=_hint(data)) from None
+    document = _document_of(data, name)
     _check_version(document, name)
     seal = document.pop("check", None)
     try:
@@ -50,8 +48,20 @@ def read(data: bytes, *, name: str = "hps.lock") -> Lock:
         raise LockError(
             f"{name} holds fields that hps cannot use", details=_faults(error), hint=_REMAKE
         ) from None
+    except (ValueError, RecursionError) as error:  # too long or too deep for JSON
+        raise LockError(f"{name} cannot be read: {error}", hint=_REMAKE) from None
     _check_seal(data, seal, name)
     return lock
+
+
+def _document_of(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        text = data.decode()
+        if DEEP_KEY.search(text):  # tomllib takes quadratic time for it
+            raise ValueError("a key of more than 32 parts")  # noqa: TRY301 - one answer for all
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also thousands of digits, or of brackets
+        raise LockError(f"{name} is not valid TOML: {error}", hint=_hint(data)) from None
 
 
 def _hint(data: bytes) -> str:

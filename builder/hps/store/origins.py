@@ -118,7 +118,7 @@ class Origins:
             try:
                 if found := index_settings.parse_uv(text):
                     return found
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise _unreadable(path, str(error)) from error
         return None
 

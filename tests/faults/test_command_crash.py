@@ -1,0 +1,48 @@
+"""`kill -9`, a full disk and a failing disk at the effects of whole commands.
+
+A share of the effects in each run, from a random start that is told; all of them, about an hour,
+with `HPS_EVERY_EFFECT=1`.
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.build.laboratory import Laboratory
+from tests.faults.project_process import COMMANDS
+from tests.faults.tracer import can_trace
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EVERY = os.environ.get("HPS_EVERY_EFFECT") == "1"
+SHARES = {"build": 0.06}  # the others take seconds each
+SEED = int(os.environ.get("HPS_SEED") or random.SystemRandom().randrange(10**6))
+
+pytestmark = [
+    pytest.mark.network,
+    pytest.mark.skipif(not can_trace(), reason="the tracer knows Linux on x86-64"),
+]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("how", ["kill", "refuse"])
+def test_stopped_anywhere_nothing_is_lost(lab: Laboratory, how: str, name: str) -> None:
+    share = 1.0 if EVERY else SHARES.get(name, 0.01)
+    words = [how, name, str(lab.folder.parent), str(share), str(SEED)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.project_process", *words],
+        cwd=REPOSITORY,
+        env=lab.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"HPS_SEED={SEED}\n{done.stderr}"
+    found = json.loads(done.stdout)
+    print(f"{how} {name}: {found}, seed {SEED}")
+    assert found["effects"] > 10
+    assert found["stopped"] > 0
