@@ -233,6 +233,6 @@ class _PrivateApt:
             raise UnavailableError(f"{argv[0]}: {error}") from error
         if done.returncode != 0:
             errors = [line for line in done.stderr.splitlines() if line.startswith("E:")]
-            why = " ".join(errors) or f"exit code {done.returncode}"
+            why = errors[0] if errors else f"exit code {done.returncode}"
             raise UnavailableError(f"{' '.join(argv[:2])}: {why}")
         return done.stdout

@@ -68,6 +68,7 @@ SIGN = [
     Command("cosign3", f"sign --key {{private}} {_OFFLINE} {{image}}"),
     Command("cosign2", "sign --key {private} --tlog-upload=false --yes {image}"),
 ]
+SIGN_ALL = Command("cosign3", f"sign --recursive --key {{private}} {_OFFLINE} {{image}}")
 ATTEST = Command(
     "cosign3",
     f"attest --key {{private}} {_OFFLINE} --type slsaprovenance1 --predicate {{predicate}} {{image}}",
@@ -96,6 +97,7 @@ EVERY = [
     PULL,
     SIGNING_CONFIG,
     *SIGN,
+    SIGN_ALL,
     ATTEST,
     *SIGN_FILE,
     ATTEST_FILE,

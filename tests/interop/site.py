@@ -17,6 +17,7 @@ from hps.oci.reference import Reference
 from hps.oci.registry import ManifestDocument
 from hps.oci.registry_client import RegistryClient
 from hps.oci.registry_push import push_attachment, push_referrers
+from hps.release.file_signing import BUNDLE_ENDING, sign_file, write_bundle
 from hps.trust.attachments import Claim, sign_image
 from hps.trust.authorised import AuthorisedSigner
 from hps.trust.file_key import FileKey
@@ -28,7 +29,7 @@ from hps.trust.simple_signing import signature_tag
 from hps.trust.verdict import Verdict
 from hps.trust.verification import Check
 from tests.interop.clients import Clients
-from tests.interop.commands import PUSH_REFERRERS, PUSH_SIGNATURE
+from tests.interop.commands import GENERATE_KEY, PUSH_REFERRERS, PUSH_SIGNATURE, SIGNING_CONFIG
 from tests.oci.images import Blobs, small_image
 from tests.oci.registry_server import Authority, RegistryServer, docker_config
 
@@ -102,6 +103,14 @@ class Site:
         """The image's attachments, under the name of a repository."""
         subject = subject_of(self.image)
         return sign_image(subject, self.name(repository), claims, signer or self.signer)
+
+    def signed_file(self, folder: Path) -> Path:
+        """A file, and its bundle beside it."""
+        path = folder / "file"
+        path.write_bytes(b"some bytes\n")
+        bundle = sign_file(path, self.signer)
+        write_bundle(bundle, path.with_name(path.name + BUNDLE_ENDING))
+        return path
 
     def layout(self, folder: Path, attachments: Sequence[Attachment]) -> Path:
         """A layout of the image with these attachments."""
@@ -203,3 +212,27 @@ def published(request: pytest.FixtureRequest, site: Site, clients: Clients) -> s
     if request.param == "hps":
         return site.push("by-hps", site.signed("by-hps"))
     return site.carry(clients, "by-oras", site.signed("by-oras"))
+
+
+@pytest.fixture(scope="module")
+def things(clients: Clients, site: Site) -> dict[str, Path]:
+    """A key pair of cosign's own, and what it wants beside that."""
+    prefix = site.home / "cosign"
+    said = GENERATE_KEY.run(clients, site.home, prefix=prefix)
+    assert said is None, said
+    config, predicate = site.home / "signing-config.json", site.home / "predicate.json"
+    said = SIGNING_CONFIG.run(clients, site.home, config=config)
+    assert said is None, said
+    predicate.write_text(json.dumps(PREDICATE))
+    return {
+        "private": prefix.with_suffix(".key"),
+        "config": config,
+        "root": site.root,
+        "predicate": predicate,
+    }
+
+
+@pytest.fixture(scope="module")
+def key(site: Site, things: dict[str, Path]) -> PublicKey:
+    """The public half."""
+    return PublicKey.from_pem((site.home / "cosign.pub").read_bytes())

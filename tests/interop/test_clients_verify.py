@@ -11,9 +11,7 @@ from hps.digest import Digest
 from hps.oci.attachment import fallback_tag, signature_subject
 from hps.trust.bundle import BUNDLE_TYPE, Bundle
 from hps.trust.dsse import Envelope, pae
-from hps.trust.predicates import SIGNATURE
 from hps.trust.simple_signing import SimpleSignature
-from hps.trust.statement import About, Statement
 from hps.trust.verification import verify_layout
 from tests.interop.clients import NEWEST, OLDER, PACKAGES, Clients
 from tests.interop.commands import EVERY, FILES, LAYOUT, PULL, REGISTRY, SKOPEO, Command, each
@@ -164,12 +162,7 @@ def test_an_image_that_oras_fetched_is_good(
 @pytest.fixture
 def file(site: Site, tmp_path: Path) -> Path:
     """A file with its bundle beside it."""
-    path = tmp_path / "file"
-    path.write_bytes(b"some bytes\n")
-    statement = Statement((About("file", Digest.of(path.read_bytes())),), SIGNATURE, {})
-    bundle = Bundle.sign(statement, site.signer)
-    path.with_name("file.sigstore.json").write_bytes(bundle.as_bytes())
-    return path
+    return site.signed_file(tmp_path)
 
 
 @each(FILES)

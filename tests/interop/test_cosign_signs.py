@@ -1,6 +1,5 @@
 """hps verifies what cosign signed with a key, offline and without a log."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -15,41 +14,15 @@ from tests.interop.clients import Clients
 from tests.interop.commands import (
     ATTEST,
     ATTEST_FILE,
-    GENERATE_KEY,
     IMPORT_KEY,
     SIGN,
     SIGN_FILE,
-    SIGNING_CONFIG,
     Command,
     each,
 )
 from tests.interop.site import PREDICATE, Site, check, codes
 
 pytestmark = pytest.mark.network
-
-
-@pytest.fixture(scope="module")
-def things(clients: Clients, site: Site) -> dict[str, Path]:
-    """A key pair of cosign's own, and what it wants beside that."""
-    prefix = site.home / "cosign"
-    said = GENERATE_KEY.run(clients, site.home, prefix=prefix)
-    assert said is None, said
-    config, predicate = site.home / "signing-config.json", site.home / "predicate.json"
-    said = SIGNING_CONFIG.run(clients, site.home, config=config)
-    assert said is None, said
-    predicate.write_text(json.dumps(PREDICATE))
-    return {
-        "private": prefix.with_suffix(".key"),
-        "config": config,
-        "root": site.root,
-        "predicate": predicate,
-    }
-
-
-@pytest.fixture(scope="module")
-def key(site: Site, things: dict[str, Path]) -> PublicKey:
-    """The public half."""
-    return PublicKey.from_pem((site.home / "cosign.pub").read_bytes())
 
 
 @each(SIGN)

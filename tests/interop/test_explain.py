@@ -11,10 +11,6 @@ from typing import Any
 
 import pytest
 
-from hps.digest import Digest
-from hps.trust.bundle import Bundle
-from hps.trust.predicates import SIGNATURE
-from hps.trust.statement import About, Statement
 from tests.interop.clients import Clients, environment
 from tests.interop.site import Site
 
@@ -40,9 +36,7 @@ def in_registry(site: Site, folder: Path) -> str:
 
 
 def in_file(site: Site, folder: Path) -> str:
-    (folder / "file").write_bytes(b"some bytes\n")
-    statement = Statement((About("file", Digest.of(b"some bytes\n")),), SIGNATURE, {})
-    (folder / "file.sigstore.json").write_bytes(Bundle.sign(statement, site.signer).as_bytes())
+    site.signed_file(folder)
     return "file"
 
 
