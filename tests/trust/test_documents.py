@@ -160,7 +160,7 @@ def test_what_is_written_canonically_is_read(value: Any) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda d: d.update(_type="https://in-toto.io/Statement/v0.1"),
+        lambda d: d.update(_type="https://in-toto.io/Statement/v2"),
         lambda d: d.update(subject=[]),
         lambda d: d.update(extra=1),
         lambda d: d.update(predicate=[]),

@@ -1,6 +1,8 @@
 """Names of the statements that hps signs (in-toto attestation, spec/predicates)."""
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+# Read, never written: `cosign attest` still makes it for images. Its fields are those of v1.
+OLDER_STATEMENT_TYPE = "https://in-toto.io/Statement/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 
 PROVENANCE = "https://slsa.dev/provenance/v1"

@@ -10,7 +10,7 @@ from typing import Any, Self
 from hps import canonical
 from hps.digest import Digest
 from hps.errors import MalformedError
-from hps.trust.predicates import STATEMENT_TYPE
+from hps.trust.predicates import OLDER_STATEMENT_TYPE, STATEMENT_TYPE
 from hps.trust.shape import fields, items, text
 
 _MOST_SUBJECTS = 10_000
@@ -46,7 +46,7 @@ class Statement:
         """Read a statement whose signature has been verified.
 
         Raises:
-            MalformedError: it is no statement of version 1.
+            MalformedError: it is no statement of version 1 or 0.1.
         """
         try:
             found = fields(
@@ -55,7 +55,7 @@ class Statement:
                 ("_type", "subject", "predicateType"),
                 ("predicate",),
             )
-            if found["_type"] != STATEMENT_TYPE:
+            if found["_type"] not in (STATEMENT_TYPE, OLDER_STATEMENT_TYPE):
                 raise ValueError(f"another type of statement: {found['_type']!r}")  # noqa: TRY301
             subjects = items(found["subject"], "subject", least=1, most=_MOST_SUBJECTS)
             predicate = found.get("predicate", {})
