@@ -38,22 +38,25 @@ def remember(
     answers: Sequence[dict[str, Any]],
     *,
     rooted: bool = True,
+    signing: Sequence[str | None] = (),
 ) -> bytes:
     """What `recall` compares: the text of `.hps/unchanged.json`.
 
     Args:
         root: of the project.
         store: that the build used; another one is another build.
-        files: read by the build, relative to the root.
+        files: read by the build, relative to the root or absolute.
         trees: copied by any of the targets: from, to, exclude.
         answers: one for each target of hps.toml, as `hps build --json` reports it.
         rooted: whether the store knows of the project; if not, it is told when it can be written.
+        signing: which key the command line and the environment asked for.
     """
     state = {
         "hps": __version__,
         "functions": FUNCTIONS,
         "store": str(store),
         "rooted": rooted,
+        "signing": list(signing),
         "files": {name: _file(root / name) for name in files},
         "trees": [[*tree, _tree(root, *tree)] for tree in trees],
         "answers": [[answer, _layout(answer)] for answer in answers],
@@ -67,13 +70,15 @@ def keep(root: Path, state: bytes) -> None:
         file.write(state)
 
 
-def recall(root: Path, store: Path) -> list[dict[str, Any]] | None:
+def recall(
+    root: Path, store: Path, signing: Sequence[str | None] = ()
+) -> list[dict[str, Any]] | None:
     """The answers of the last build of all targets, if it would answer the same; else None."""
     try:
         state = json.loads((root / _NAME).read_bytes())
         same = (
-            (state["hps"], state["functions"], state["store"])
-            == (__version__, FUNCTIONS, str(store))
+            (state["hps"], state["functions"], state["store"], state["signing"])
+            == (__version__, FUNCTIONS, str(store), list(signing))
             and (state["rooted"] or not os.access(store, os.W_OK))
             and all(_file(root / name) == digest for name, digest in state["files"].items())
             and all(_tree(root, *tree) == digest for *tree, digest in state["trees"])
@@ -95,10 +100,11 @@ def _tree(root: Path, source: str, to: str, exclude: Sequence[str]) -> str:
 def _layout(answer: dict[str, Any]) -> str:
     """The digest of a layout's index, if all its blobs are there; raises OSError otherwise."""
     layout = Path(answer["layout"])
-    for digest in (answer["digest"], answer["image_id"], *_diff_ids(answer)):
+    for digest in (answer["digest"], answer["image_id"], *_others(answer)):
         (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).stat()
     return _file(layout / "index.json")
 
 
-def _diff_ids(answer: dict[str, Any]) -> list[str]:
-    return [layer["diff_id"] for layer in answer["layers"]]
+def _others(answer: dict[str, Any]) -> list[str]:
+    beside = answer["attachments"]
+    return [layer["diff_id"] for layer in answer["layers"]] + [one["digest"] for one in beside]

@@ -8,13 +8,23 @@ import click
 
 from hps.build import unchanged
 from hps.cli.challenge import challenge, challenge_options, check_options
-from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
+from hps.cli.options import (
+    configured_signer,
+    json_option,
+    key_option,
+    project,
+    report,
+    wants_json,
+    work_options,
+    workbench,
+)
 from hps.cli.sizes import size
 from hps.store.place import default_root
 
 if TYPE_CHECKING:
-    from hps.build.image import Built
+    from hps.build.image import Attest, Built
     from hps.build.workbench import Workbench
+    from hps.trust.authorised import AuthorisedSigner
 
 
 @click.command("build")
@@ -35,6 +45,10 @@ if TYPE_CHECKING:
 @click.option(
     "--verbose", is_flag=True, help="List each path of other layers that the trees override."
 )
+@key_option
+@click.option(
+    "--unsigned", is_flag=True, help="Do not sign, even where HPS_KEY or hps.toml names a key."
+)
 @challenge_options
 @work_options
 @json_option
@@ -54,10 +68,15 @@ def command(
     Every layer is compared with the digest that the lock predicts; a difference ends the build
     with code 7 and names the layer and the first path. Prints the digest of each image.
 
+    With a key (--key, HPS_KEY or [signing] of hps.toml) the signature that `cosign verify` expects,
+    SLSA provenance and an SBOM are laid beside the image, all signed. A key that was asked for and
+    cannot be used is an error; --unsigned says that none is wanted.
+
     \b
     hps build --frozen            build all targets, refuse a stale lock
     hps build cpu --offline       use only what the store has
     hps build cpu --check         build again and compare byte for byte
+    hps build cpu --key release   sign the image, its provenance and its SBOM
     hps build cpu --challenge     build again under other conditions and compare
     """
     if check_options(context):
@@ -65,7 +84,8 @@ def command(
         return
     if not check and output is None and not verbose:
         root = unchanged.find_root(context.find_root().obj["directory"])
-        known = unchanged.recall(root, context.params["store"] or default_root(os.environ))
+        store = context.params["store"] or default_root(os.environ)
+        known = unchanged.recall(root, store, _asked(context))
         answers = [one for one in known or () if not targets or one["target"] in targets]
         if {one["target"] for one in answers} >= set(targets) and answers:
             _answer(context, answers)
@@ -90,18 +110,41 @@ def _build(
     bench = workbench(context)
     archive = output if output is not None and output.suffix == ".tar" else None
     layout = None if archive else output
+    if context.params["unsigned"] and context.params["key"] is not None:
+        raise click.UsageError("--unsigned and --key contradict each other")
+    signer = None if context.params["unsigned"] else configured_signer(context)
+    attest = _attesting(signer, bench) if signer else None
     results = [
-        build(bench, name, again=check, verify=archive is not None, output=layout) for name in names
+        build(bench, name, again=check, verify=archive is not None, output=layout, attest=attest)
+        for name in names
     ]
+    if signer is None and not context.params["unsigned"]:
+        bench.note_once("the image is not signed (`hps key generate NAME` makes a key)")
     for one in results:
         if one.changed or verbose:
             _tell_overrides(bench, one, verbose=verbose)
     if archive:
-        write_archive(archive, [results[0].image], bench.store.path, epoch=0)
-    answers = [as_json(one) for one in results]
+        (built,) = results
+        write_archive(
+            archive, [built.image], bench.store.path, epoch=0, attachments=built.attachments
+        )
+    answers = [as_json(one, signer) for one in results]
     if output is None and len(names) == len(bench.project.config.targets):
-        _remember(bench, answers, rooted=all(one.rooted for one in results))
+        _remember(context, bench, answers, rooted=all(one.rooted for one in results))
     return answers
+
+
+def _attesting(signer: "AuthorisedSigner", bench: "Workbench") -> "Attest":
+    from hps.release.attest import attesting
+
+    return attesting(signer, bench.project.config.signing.reference)
+
+
+def _asked(context: click.Context) -> tuple[str | None, ...]:
+    """Which key the command line and the environment ask for; hps.toml is compared as a file."""
+    unsigned = "unsigned" if context.params["unsigned"] else None
+    variables = (os.environ.get("HPS_KEY"), os.environ.get("HPS_KEYS"))
+    return (context.params["key"], unsigned, *variables)
 
 
 def _tell_overrides(bench: "Workbench", built: "Built", *, verbose: bool) -> None:
@@ -115,15 +158,24 @@ def _tell_overrides(bench: "Workbench", built: "Built", *, verbose: bool) -> Non
         bench.progress.note(f"  /{one.path} of {one.owner}")
 
 
-def _remember(bench: "Workbench", answers: list[dict[str, Any]], *, rooted: bool) -> None:
+def _remember(
+    context: click.Context, bench: "Workbench", answers: list[dict[str, Any]], *, rooted: bool
+) -> None:
     project = bench.project
     targets = project.config.targets.values()
     files = {"hps.toml", "hps.lock"} | {
         file for target in targets for file in target.python.requirements
     }
+    files |= {answer["signed_by"]["file"] for answer in answers if answer["signed_by"]}
     trees = [(tree.from_, tree.to, tree.exclude) for one in targets for tree in one.trees]
     state = unchanged.remember(
-        project.root, bench.store.root, sorted(files), trees, answers, rooted=rooted
+        project.root,
+        bench.store.root,
+        sorted(files),
+        trees,
+        answers,
+        rooted=rooted,
+        signing=_asked(context),
     )
     unchanged.keep(project.root, state)
 
@@ -143,7 +195,7 @@ def _answer(context: click.Context, answers: list[dict[str, Any]]) -> None:
         click.echo(f"{one['digest']} {one['target']}")
 
 
-def as_json(built: "Built") -> dict[str, Any]:
+def as_json(built: "Built", signer: "AuthorisedSigner | None") -> dict[str, Any]:
     """A built image for `--json`."""
     return {
         "target": built.target,
@@ -151,6 +203,11 @@ def as_json(built: "Built") -> dict[str, Any]:
         "image_id": str(built.image.image_id),
         "layout": str(built.layout),
         "changed": built.changed,
+        "signed_by": None if signer is None else _signed_by(signer),
+        "attachments": [
+            {"digest": str(one.digest), "tag": one.tag, "type": one.artifact_type}
+            for one in built.attachments
+        ],
         "layers": [
             {
                 "name": layer.name,
@@ -160,4 +217,14 @@ def as_json(built: "Built") -> dict[str, Any]:
             }
             for layer in built.layers
         ],
+    }
+
+
+def _signed_by(signer: "AuthorisedSigner") -> dict[str, str]:
+    from hps.trust.key_store import KeyStore
+
+    return {
+        "key": signer.name,
+        "fingerprint": signer.public.fingerprint,
+        "file": str(KeyStore.default().public_path(signer.name)),
     }

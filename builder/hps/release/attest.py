@@ -11,7 +11,7 @@ from hps.trust.authorised import AuthorisedSigner
 from hps.trust.predicates import PROVENANCE, SBOM
 
 
-def attesting(signer: AuthorisedSigner, repository: str | None) -> Attest:
+def attesting(signer: AuthorisedSigner, reference: str | None) -> Attest:
     """What `hps.build.image.build` calls to sign an image.
 
     Nothing that is signed changes between two builds of one lock with one key, so an image that
@@ -19,8 +19,8 @@ def attesting(signer: AuthorisedSigner, repository: str | None) -> Attest:
 
     Args:
         signer: may sign signatures, provenance and SBOMs.
-        repository: registry and name without a tag, for clients that hold an image to its name;
-            the target becomes the tag. None: the image's own name.
+        reference: registry and name, for clients that hold an image to its name; without a tag
+            the target becomes one. None: the image's own name.
     """
 
     def attest(proved: Proved) -> tuple[Attachment, ...]:
@@ -31,7 +31,9 @@ def attesting(signer: AuthorisedSigner, repository: str | None) -> Attest:
             Claim(PROVENANCE, made),
             Claim(SBOM, canonical.loads(proved.sbom, max_bytes=SBOM_LIMIT)),
         )
-        reference = f"{repository}:{proved.target.name}" if repository else image.reference
-        return sign_image(subject, reference or str(image.digest), claims, signer)
+        name = reference or image.reference or str(image.digest)
+        if reference and ":" not in reference.rpartition("/")[2]:
+            name = f"{reference}:{proved.target.name}"
+        return sign_image(subject, name, claims, signer)
 
     return attest
