@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ def test_what_is_not_reproducible_is_found_and_shown(lab: Laboratory) -> None:
     lab.index.add("crafted-2.0.tar.gz", tar_gz(files))
     lab.edit("crafted>=1", "crafted>=2", lab.folder / "app.in")
     lab.run("lock")
+    lab.run("build")
     names = ["again", "processors", "later", "earlier"]
     done = lab.run(*CHALLENGE, *(word for name in names for word in ("--only", name)), code=7)
     (report,) = done.json
@@ -158,7 +160,7 @@ def test_ctrl_c_ends_the_build_and_leaves_nothing(lab: Laboratory) -> None:
     assert process.stderr is not None
     while "again" not in process.stderr.readline():
         assert process.poll() is None
-    child = next_child(process.pid)
+    child = next_child(lab, process.pid)
     process.send_signal(signal.SIGINT)
     done = lab.finish(process, code=130)
     assert "interrupted" in done.err
@@ -172,7 +174,7 @@ def test_a_child_ends_when_hps_is_killed(lab: Laboratory) -> None:
     assert process.stderr is not None
     while "again" not in process.stderr.readline():
         assert process.poll() is None
-    child = next_child(process.pid)
+    child = next_child(lab, process.pid)
     descriptor = os.pidfd_open(child)
     process.kill()
     lab.finish(process, code=-signal.SIGKILL)
@@ -184,8 +186,10 @@ def test_a_child_ends_when_hps_is_killed(lab: Laboratory) -> None:
     assert leftovers(lab) == []
 
 
-def next_child(pid: int) -> int:
-    """The build that a challenge has started."""
+def next_child(lab: Laboratory, pid: int) -> int:
+    """The build that a challenge has started, once it has made a step."""
+    while not [one for one in lab.store.glob("temporary/*/*/run/stderr") if one.stat().st_size]:
+        time.sleep(0.05)
     while True:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for child in children:
