@@ -118,7 +118,12 @@ class _Verifier:
 
     def content(self, image: ManifestDocument) -> Iterator[Reason]:
         """What is wrong with the blobs of an image, each of them read from end to end."""
-        manifest = parse(Manifest, Path(self.registry.name), image.data)
+        name = f"{self.registry.name}@{image.digest}"
+        try:
+            manifest = parse(Manifest, Path(name), image.data)
+        except IntegrityError as error:
+            yield malformed(error, name)
+            return
         for entry in (manifest.config, *manifest.layers):
             blob = Blob(entry.digest, entry.size)
             if blob not in self.read:
@@ -163,11 +168,9 @@ class _Verifier:
                 found.append(_unreadable(f"referrer {entry.digest.short}", error))
         left = _ALL_EVIDENCE
         for size, document, manifest in sorted(manifests, key=lambda one: one[0]):
-            left -= size
+            allowed, left = min(LARGEST_BUNDLE, left), max(0, left - size)
             try:
-                attachment = self._attachment(
-                    document, manifest, tag=None, limit=min(LARGEST_BUNDLE, left)
-                )
+                attachment = self._attachment(document, manifest, tag=None, limit=allowed)
             except (NotFoundError, IntegrityError) as error:
                 found.append(_unreadable(f"referrer {document.digest.short}", error))
                 continue
