@@ -98,3 +98,15 @@ def test_entries_of_others_stay_in_the_index() -> None:
     assert merged_index(after, [ours]) is after
     with pytest.raises(PublishError, match="something else than an index"):
         merged_index(ManifestDocument(MANIFEST_TYPE, GOOD), [ours])
+
+
+def test_short_answers_that_nobody_reads_cost_no_connection(
+    server: HostileServer, registry: RegistryClient
+) -> None:
+    target = f"/up?digest=sha256%3A{Digest.of(BLOB).hex}"
+    server.script(UPLOADS, servers.status(202, {"Location": "/up"}, b"{}"))
+    server.script(target, servers.status(201, body=b"{}"))
+    assert push(registry)
+    assert [each.method for each in server.seen] == ["HEAD", "POST", "PUT"]
+    # The first request finds out whether the server speaks TLS.
+    assert server.connections <= 2

@@ -27,6 +27,7 @@ from hps.store.foreign_text import printable
 from hps.store.retry import Deadlines, Pace, delay, is_retried, parse_retry_after
 
 _REDIRECTS = 10
+_SHORT = 8192  # bytes of a body that cost less than another connection
 _SAFE = frozenset({"GET", "HEAD"})
 _REDIRECT_STATUS = frozenset({301, 302, 303, 307, 308})
 
@@ -187,7 +188,9 @@ class Transport:
                 moved = response.status_code in _REDIRECT_STATUS and location is not None
                 if not moved or call.method not in _SAFE:
                     yield url, response
+                    _spare(response)
                     return
+                _spare(response)
                 url = address.redirected(url, location or "")
                 call.allow(url)
                 if address.origin(url) != address.origin(call.url):
@@ -327,3 +330,11 @@ def _interrupted(error: Exception, deadlines: Deadlines) -> str:
     if any(isinstance(each, IncompleteRead) for each in causes.chain(error)):
         return "the answer was truncated"
     return f"the answer broke off: {causes.plain(error)}"
+
+
+def _spare(response: requests.Response) -> None:
+    """Read what is left of a short body: only then the connection serves again (RFC 9112, 9.3)."""
+    announced = response.headers.get("Content-Length", "")
+    empty = response.request.method == "HEAD"
+    if empty or (announced.isdecimal() and int(announced) <= _SHORT):
+        response.raw.drain_conn()
