@@ -1,96 +1,109 @@
-"""The commands that `hps verify --explain` prints, run with the real clients."""
+"""The commands that `hps verify --explain` prints, run as they are, with the real programs."""
 
+import json
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hps.trust.explain import (
-    Section,
-    explain_file,
-    explain_keys,
-    explain_layout,
-    explain_registry,
-)
-from hps.trust.verdict import Verdict
-from hps.trust.verification import bundle_path, verify_file, verify_layout
+from hps.digest import Digest
+from hps.trust.bundle import Bundle
+from hps.trust.predicates import SIGNATURE
+from hps.trust.statement import About, Statement
 from tests.interop.clients import Clients, environment
 from tests.interop.site import Site
-from tests.trust.signed import KEY, check, sign_bytes
 
 pytestmark = pytest.mark.network
 
-# Which programs a section means by the names in its commands.
+# What each section is run with, by the name that its commands use.
 PROGRAMS = {
     "cosign 3": {"cosign": "cosign3"},
     "cosign 2.5": {"cosign": "cosign2"},
+    "skopeo 1.14 or later": {"skopeo": "skopeo"},
     "crane and sha256sum": {"crane": "crane"},
     "openssl": {"crane": "crane"},
-    "skopeo 1.14 or later": {"skopeo": "skopeo"},
 }
 
 
-def passes(section: Section, clients: Clients, home: Path, folder: Path) -> bool:
-    """Run the commands of a section in a folder."""
-    programs = folder / f"programs of {section.client}"
-    programs.mkdir(exist_ok=True)
-    for name, client in PROGRAMS.get(section.client, {}).items():
-        command = shlex.join(clients.get(client).command)
-        (programs / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-        (programs / name).chmod(0o755)
-    variables = environment(home)
-    variables["PATH"] = f"{programs}{os.pathsep}{variables['PATH']}"
-    script = "\n".join(["set -eu", *section.commands])
+def in_layout(site: Site, folder: Path) -> str:
+    site.layout(folder / "layout", site.signed("explained"))
+    return "layout"
+
+
+def in_registry(site: Site, folder: Path) -> str:
+    return site.push("explained", site.signed("explained"))
+
+
+def in_file(site: Site, folder: Path) -> str:
+    (folder / "file").write_bytes(b"some bytes\n")
+    statement = Statement((About("file", Digest.of(b"some bytes\n")),), SIGNATURE, {})
+    (folder / "file.sigstore.json").write_bytes(Bundle.sign(statement, site.signer).as_bytes())
+    return "file"
+
+
+def explained(site: Site, folder: Path, thing: str) -> dict[str, list[str]]:
+    """Run hps; the commands of each client."""
+    words = ["verify", "--json", "--explain", "--key", str(site.public), "--", thing]
     done = subprocess.run(
-        ["sh", "-c", script], check=False, cwd=folder, env=variables, capture_output=True, text=True
+        [sys.executable, "-m", "hps", *words],
+        env=os.environ | {"HOME": str(site.home), "SSL_CERT_FILE": str(site.home / "ca.crt")},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return done.returncode == 0
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: Any = json.loads(done.stdout)
+    return {by["client"]: by["commands"] for each in found["explain"] for by in each["by"]}
 
 
-def run_all(
-    sections: Sequence[Section], clients: Clients, home: Path, folder: Path, stranger: bytes
-) -> set[str]:
-    """Every section must pass, and with another key every one that looks at keys must fail.
-
-    Gives the clients that had commands.
-    """
-    for section in sections:
-        assert passes(section, clients, home, folder), section.lines()
-    (folder / "key-1.pub").write_bytes(stranger)
-    for section in sections[1:]:  # the first writes the keys
-        if "key-1.pub" in " ".join(section.commands):
-            assert not passes(section, clients, home, folder), section.lines()
-    return {section.client for section in sections if section.commands}
-
-
-def test_layout(clients: Clients, site: Site, layout: Path, tmp_path: Path) -> None:
-    verdicts = verify_layout(layout, site.check)
-    policy = site.check.policy
-    sections = [explain_keys(policy), *explain_layout(str(layout), verdicts, policy)]
-    named = run_all(sections, clients, site.home, tmp_path, site.stranger.public.pem)
-    assert named == {"the keys", "sha256sum", "openssl", "cosign 3", "cosign 2.5"}
+def shell(
+    clients: Clients, site: Site, folder: Path, names: dict[str, str], commands: list[str]
+) -> "subprocess.CompletedProcess[str]":
+    """Run commands as a person would, with these clients in PATH."""
+    programs = folder / "programs"
+    programs.mkdir(exist_ok=True)
+    for name, client in names.items():
+        path = programs / name
+        path.write_text(f'#!/bin/sh\nexec {shlex.join(clients.get(client).command)} "$@"\n')
+        path.chmod(0o755)
+    return subprocess.run(
+        ["sh", "-c", "set -eu\n" + "\n".join(commands)],
+        env={**environment(site.home), "PATH": f"{programs}:{os.environ['PATH']}"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-def test_registry(clients: Clients, site: Site, published: str, tmp_path: Path) -> None:
-    repository = published.rpartition("/")[2].removesuffix(":1")
-    verdicts: list[Verdict] = site.verified(repository, site.check)
-    assert all(one.good for one in verdicts)
-    name, policy = published.removesuffix(":1"), site.check.policy
-    sections = [explain_keys(policy), *explain_registry(name, verdicts, policy)]
-    named = run_all(sections, clients, site.home, tmp_path, site.stranger.public.pem)
-    assert named == {"the keys", *PROGRAMS}
-
-
-def test_file(clients: Clients, site: Site, tmp_path: Path) -> None:
-    path = sign_bytes(tmp_path / "it's a file.whl", b"data", key=KEY)
-    found = check()
-    verdict = verify_file(path, found)
-    sections = [
-        explain_keys(found.policy),
-        *explain_file(str(path), str(bundle_path(path)), verdict, found.policy),
-    ]
-    named = run_all(sections, clients, site.home, tmp_path, site.stranger.public.pem)
-    assert named == {"the keys", "sha256sum", "openssl", "cosign 3", "cosign 2.5"}
+@pytest.mark.parametrize(
+    ("put", "expected"),
+    [
+        (in_layout, {"cosign 3", "cosign 2.5", "openssl"}),
+        (in_file, {"cosign 3", "cosign 2.5", "openssl"}),
+        (in_registry, set(PROGRAMS)),
+    ],
+)
+def test_what_explain_prints(
+    put: Callable[[Site, Path], str],
+    expected: set[str],
+    clients: Clients,
+    site: Site,
+    tmp_path: Path,
+) -> None:
+    sections = explained(site, tmp_path, put(site, tmp_path))
+    assert shell(clients, site, tmp_path, {}, sections["the keys"]).returncode == 0
+    assert {client for client in PROGRAMS if sections.get(client)} == expected
+    for client in expected:
+        done = shell(clients, site, tmp_path, PROGRAMS[client], sections[client])
+        assert done.returncode == 0, (client, done.stdout, done.stderr)
+    (tmp_path / "key-1.pub").write_bytes(site.strange.read_bytes())
+    for client in expected - {"crane and sha256sum"}:
+        done = shell(clients, site, tmp_path, PROGRAMS[client], sections[client])
+        assert done.returncode != 0, client
