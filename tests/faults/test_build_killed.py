@@ -155,20 +155,25 @@ def test_killed_at_random_moments(lab: Laboratory) -> None:
     print(f"{killed.total()} kills, {dict(killed)}, seed {SEED}")
 
 
-def test_two_builds_and_a_collection_at_once(lab: Laboratory, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_ten_builds_and_collections_at_once(lab: Laboratory, tmp_path: Path) -> None:
+    """All give the same image, and nothing that is reachable is collected."""
     image = lab.image()
     unmake(lab)
-    copy_tree(lab.folder, tmp_path / "second")
-    second = Laboratory(tmp_path / "second", lab.store, lab.index, lab.environment)
-    running = [
-        lab.start("build", "--frozen"),
-        second.start("build", "--frozen"),
-        lab.start("store", "collect", "--wait"),
-    ]
-    outputs = [lab.finish(process).out for process in running]
-    assert outputs[:2] == [f"{image} cpu\n"] * 2
-    assert check_layout(lab.layout) == check_layout(second.layout)
+    labs = [lab]
+    for number in range(9):
+        copy_tree(lab.folder, tmp_path / str(number))
+        labs.append(Laboratory(tmp_path / str(number), lab.store, lab.index, lab.environment))
+    running = [each.start("build", "--frozen") for each in labs]
+    collections = 0
+    while any(process.poll() is None for process in running):
+        lab.run("store", "collect", "--wait")
+        collections += 1
+    assert [lab.finish(process).out for process in running] == [f"{image} cpu\n"] * 10
+    assert collections > 0
+    assert len({check_layout(each.layout) for each in labs}) == 1
+    lab.run("store", "collect")
     report = verify(lab.open().store)
     assert (report.damaged, report.missing) == ((), ())
-    assert lab.run("build", "--frozen").err.startswith("cpu: up to date")
-    assert second.run("build", "--frozen").err.startswith("cpu: up to date")
+    for each in labs:
+        assert each.run("build", "--frozen").err.startswith("cpu: up to date")

@@ -1,6 +1,6 @@
 """`kill -9`, a full disk and a failing disk at the effects of whole commands.
 
-A share of the effects in each run, from a random start that is told; all of them, about an hour,
+A share of the effects in each run, from a random start that is told; all of them, half an hour,
 with `HPS_EVERY_EFFECT=1`.
 """
 
