@@ -245,3 +245,12 @@ def test_an_image_without_a_shell(lab: Laboratory) -> None:
     words = ["--entrypoint", "/usr/bin/python3.11", "--", "-c", program]
     assert lab.run("run", "cpu", *words).out == "1.0 False\n"
     assert "layer system" in lab.run("why", "/etc/ld.so.cache").out
+
+
+def test_names_are_utf8_whatever_the_locale_says(lab: Laboratory) -> None:
+    (lab.folder / "server" / "größe.txt").write_text("1\n")
+    lab.run("build", "--frozen")
+    before = lab.image()
+    lab.environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    told = lab.run("build", "--check", "--json").json[0]
+    assert told["digest"] == before

@@ -8,6 +8,7 @@ import contextlib
 import errno
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,7 +112,18 @@ def hps(context: click.Context, directory: Path | None, *, as_json: bool) -> Non
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with a code that tells the cause."""
+    if arguments is None:
+        _insist_on_utf8()
     sys.exit(run(arguments))
+
+
+def _insist_on_utf8() -> None:
+    """Start again in UTF-8 mode (PEP 540) where the locale says something else of file names.
+
+    Names in archives are UTF-8 whatever the locale of who builds.
+    """
+    if sys.getfilesystemencoding() != "utf-8":
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])  # noqa: S606 - this very program
 
 
 def run(arguments: list[str] | None = None) -> int:

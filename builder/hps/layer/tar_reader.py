@@ -75,7 +75,12 @@ def members(
     with (
         damage(where),
         tarfile.open(
-            fileobj=stream, mode="r|", bufsize=PIECE, tarinfo=_StrictTarInfo, errors="strict"
+            fileobj=stream,
+            mode="r|",
+            bufsize=PIECE,
+            tarinfo=_StrictTarInfo,
+            encoding="utf-8",
+            errors="strict",
         ) as archive,
     ):
         for info in archive:

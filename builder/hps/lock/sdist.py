@@ -191,7 +191,7 @@ def _from_zip(file: IO[bytes]) -> bytes | None:
 
 
 def _from_tar(file: IO[bytes]) -> bytes | None:
-    with tarfile.open(fileobj=file, mode="r:*") as archive:
+    with tarfile.open(fileobj=file, mode="r:*", encoding="utf-8") as archive:
         total = 0
         for member in archive:
             total += member.size
