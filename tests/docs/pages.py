@@ -11,6 +11,7 @@ import click
 
 from hps.cli.main import hps
 from hps.errors import HpsError
+from hps.trust import verdict
 
 # click's mark for a paragraph that stays as it is, and the same behind a raw string's backslash.
 _VERBATIM = re.compile(r"^(\x08|\\b)\n")
@@ -62,7 +63,8 @@ stdout as an object with the keys `error`, `exit_code`, `message`, `expected`, `
 | 141 | the reader of stdout has gone |
 
 `hps run` ends with the code of the image, and with `--then` with the code of the command. The
-codes of the default image are those of [its launcher](launcher.md).
+codes of the default image are those of [its launcher](launcher.md). `hps verify` has
+[codes of its own](verdict.md): from 8 on they are sums of what is wrong.
 Words on the command line that hps cannot read (an unknown option, a missing argument) are told by
 `Usage:` and one line, without a reference, and end with 2.
 
@@ -71,6 +73,87 @@ Words on the command line that hps cannot read (an unknown option, a missing arg
 | reference | code | class | meaning |
 |---|---|---|---|
 """
+
+
+_VERDICT = """\
+# Verdicts and their reasons
+
+Made from `hps.trust.verdict` by the tests (`HPS_WRITE_DOCS=1 python -m pytest tests/docs`).
+
+`hps verify` ends with 0 when everything is good. Otherwise its exit code is the sum of the bits of
+all reasons, so that 80 means 16 and 64. Smaller codes mean that nothing was decided: 2 for the
+command line or the policy, 4 for a registry that could not be read ([all codes](errors.md)).
+
+## Bits
+
+| bit | what is wrong |
+|---|---|
+"""
+
+_VERDICT_CODES = """
+## Reasons
+
+The codes are stable. A reason that does not make anything bad, such as the signature of a stranger
+beside a good one, stands among the notes.
+
+| code | bit | meaning | what to do |
+|---|---|---|---|
+"""
+
+_VERDICT_JSON = """
+## `--json`
+
+```json
+{
+  "policy": "hps-policy.toml",
+  "verdicts": [
+    {
+      "subject": "output/cpu (app:cpu)",
+      "digest": "sha256:…",
+      "verdict": "good",
+      "hashed": true,
+      "reasons": [],
+      "accepted": [
+        {
+          "predicate": "https://slsa.dev/provenance/v1",
+          "key": "release",
+          "fingerprint": "…",
+          "builder": "urn:example:ci",
+          "form": "bundle",
+          "where": "referrer 98eaf464aaed",
+          "document": "sha256:…"
+        }
+      ],
+      "notes": [{"code": "key-untrusted", "where": "referrer …", "text": "…"}]
+    }
+  ],
+  "exit_code": 0
+}
+```
+
+`digest` is null when it could not be told. `hashed` says whether every byte was read: not when
+nobody trusted has signed it, nor with `--signatures-only`. `form` is `bundle`, `simple-signing`
+(the older signatures of images) or `message-signature` (a bare signature of a file). With
+`--explain` there is `explain` too: for each WHAT the commands by client, and what each leaves out.
+"""
+
+_BITS = {
+    verdict.MALFORMED: "a document is malformed, or over a limit",
+    verdict.SIGNATURE: "there is no good signature: unsigned, another key, too few keys",
+    verdict.POLICY: "the policy asks for something else: statement, builder, subject, role",
+    verdict.CONTENT: "the content: bytes are damaged, missing or too much",
+    verdict.FRESHNESS: "a statement is no longer valid",
+}
+
+
+def verdict_page() -> str:
+    """docs/reference/verdict.md."""
+    bits = "".join(f"| {bit} | {text} |\n" for bit, text in _BITS.items())
+    codes = "".join(
+        f"| `{code}` | {kind.bit} | {kind.meaning} | {kind.advice} |\n"
+        for code, kind in verdict.REASONS.items()
+    )
+    return _VERDICT + bits + _VERDICT_CODES + codes + _VERDICT_JSON
 
 
 def cli_page() -> str:

@@ -1,12 +1,14 @@
 """The pages of docs/reference that are made from the code are what the code says."""
 
 import os
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from pydantic import BaseModel
 
 from hps import errors
 from hps.lock.records import (
@@ -22,14 +24,17 @@ from hps.lock.records import (
     Sdist,
     Wheel,
 )
-from tests.docs.pages import cli_page, errors_page
+from hps.trust import policy
+from tests.docs.pages import cli_page, errors_page, verdict_page
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
 
 
 @pytest.mark.parametrize(
-    ("name", "make"), [("cli.md", cli_page), ("errors.md", errors_page)], ids=["cli", "errors"]
+    ("name", "make"),
+    [("cli.md", cli_page), ("errors.md", errors_page), ("verdict.md", verdict_page)],
+    ids=["cli", "errors", "verdict"],
 )
 def test_made_pages_are_current(name: str, make: Callable[[], str]) -> None:
     page = REFERENCE / name
@@ -45,6 +50,36 @@ def test_every_verb_and_every_error_is_on_its_page() -> None:
     references = {one.reference for one in kinds if issubclass(one, errors.HpsError)}
     assert len(references) > 15
     assert all(f"| `{reference}` | " in errors_page() for reference in references)
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"),
+    [
+        ("The file", policy._Document),
+        ("`[keys.NAME]`", policy._Key),
+        ("`[[require]]`", policy._Require),
+    ],
+)
+def test_the_page_of_the_policy_names_every_field(heading: str, model: type[BaseModel]) -> None:
+    section = _section((REFERENCE / "policy.md").read_text(encoding="utf-8"), heading)
+    named = [line.split("`")[1] for line in section.splitlines() if line.startswith("| `")]
+    assert sorted(named) == sorted(model.model_fields)
+
+
+def test_the_page_of_attacks_names_tests_that_are_there() -> None:
+    page = (ROOT / "docs" / "explanation" / "attacks.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[a-z_/]+\.py)::(test_\w*)`", page)
+    assert len(named) > 50
+    for path, name in named:
+        assert f"\ndef {name}" in (ROOT / path).read_text(encoding="utf-8"), f"{path}::{name}"
+
+
+def test_every_numbered_attack_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "explanation" / "attacks.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line[:1] == "|"}
+    for path in (ROOT / "tests" / "attacks").glob("test_signed_*.py"):
+        for number in set(re.findall(r"\ndef test_(\d+)_", path.read_text(encoding="utf-8"))):
+            assert f"{path.name}::test_{number}`" in rows[number]
 
 
 @pytest.mark.parametrize(
