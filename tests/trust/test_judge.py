@@ -233,6 +233,8 @@ def test_a_policy_without_keys_trusts_nobody() -> None:
         ("version = '1'", "version"),
         ("version = 1\nversion = 1", "document"),
         ("\xff", "document"),
+        ("version = " + "[" * 5000, "document"),
+        ("a." * 5000 + "a = 1", "document"),
     ],
 )
 def test_policies_that_cannot_be(text: str, fault: str) -> None:

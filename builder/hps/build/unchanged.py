@@ -85,7 +85,7 @@ def recall(
             and all(_layout(answer) == digest for answer, digest in state["answers"])
         )
         return [answer | {"changed": False} for answer, _ in state["answers"]] if same else None
-    except (OSError, ValueError, KeyError, TypeError, HpsError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, HpsError):
         return None  # nothing to compare with, or not whole: the ordinary way finds out
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hps.config.load import DEEP_KEY
 from hps.errors import ConfigError, KeyUnusableError
 from hps.trust.predicates import PROVENANCE, ROLES, SBOM, SIGNATURE
 from hps.trust.public_key import PublicKey
@@ -75,10 +76,13 @@ class Policy:
         try:
             if len(data) > _LARGEST:
                 raise ValueError(f"longer than {_LARGEST} bytes")  # noqa: TRY301
-            document = _Document.model_validate(tomllib.loads(data.decode("utf-8")))
+            text = data.decode("utf-8")
+            if DEEP_KEY.search(text):  # tomllib takes quadratic time for it
+                raise ValueError("a key has more parts than any honest one")  # noqa: TRY301
+            document = _Document.model_validate(tomllib.loads(text))
         except ValidationError as error:
             raise _faulty(where, tuple(_line(fault) for fault in error.errors())) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _faulty(where, (str(error),)) from error
         keys, faults = [], []
         for name, key in document.keys.items():
