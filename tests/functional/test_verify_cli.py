@@ -1,7 +1,9 @@
 """`hps verify` as a process: exit codes, JSON, policies, and the commands of --explain."""
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import socket
 import subprocess
@@ -11,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.servers import HostileServer, silence
+from tests.trust.shelf import PREFIX, Shelf
 from tests.trust.signed import KEY, SECOND, STRANGER, Signed, rewrite, sign_bytes
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
@@ -223,6 +227,46 @@ def test_a_registry_that_is_not_there_is_an_error_of_fetching(verify: Verify) ->
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         verify("--key", "release.pub", f"127.0.0.1:{port}/name:1", code=4)
+
+
+def test_an_image_in_a_registry(verify: Verify, signed: Signed) -> None:
+    with HostileServer() as server:
+        shelf = Shelf(server)
+        digest = shelf.publish(signed)
+        name = f"{server.host}/team/app"
+        for words in (
+            (f"{name}:1.0",),
+            (f"{name}@{digest}",),
+            (f"{name}:1.0", "--signatures-only"),
+        ):
+            found = verify.json("--key", "release.pub", *words)
+            assert found["verdicts"][0]["digest"] == str(digest)
+            assert found["verdicts"][0]["hashed"] is ("--signatures-only" not in words)
+        told = verify("--key", "release.pub", "--explain", f"{name}:1.0").stdout
+        assert f"cosign verify --key key-1.pub --insecure-ignore-tlog=true {name}@{digest}" in told
+        verify("--key", "stranger.pub", f"{name}:1.0", code=48)
+        server.script(f"{PREFIX}/manifests/1.0", silence())
+        verify("--key", "release.pub", f"{name}:1.0", "--timeout", "0.5", code=4)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_on_a_terminal_only(
+    verify: Verify, signed: Signed, tmp_path: Path, terminal: bool
+) -> None:
+    signed.layout(tmp_path / "layout")
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hps", "verify", "--key", "release.pub", "layout"],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    told = b""
+    with contextlib.suppress(OSError):  # Linux's answer when the other side of a pty has gone
+        while piece := os.read(ours, 4096):
+            told += piece
+    os.close(ours)
+    assert process.wait() == 0
+    assert (b"\x1b[" in told) is terminal
 
 
 def sections(found: Any, client: str) -> list[list[str]]:

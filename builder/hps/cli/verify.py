@@ -18,6 +18,7 @@ from hps.errors import LimitError, UsageError
 if TYPE_CHECKING:
     from hps.digest import Digest
     from hps.oci.reference import Reference
+    from hps.oci.registry_client import RegistryClient
     from hps.trust.explain import Section
     from hps.trust.policy import Policy
     from hps.trust.verdict import Reason, Verdict
@@ -63,7 +64,8 @@ _LARGEST_POLICY = 1 << 20  # bytes of a policy, and of a key that it names
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="Give up after this long; what is not done by then is bad.",
+    help="Give up after this long: what was not verified by then is bad. A registry that is too "
+    "slow ends it with code 4.",
 )
 @click.option("--explain", is_flag=True, help="Print the commands that check the same without hps.")
 @json_option
@@ -108,7 +110,10 @@ def command(
         one.check_options(asked=asked, signatures_only=signatures_only)
     with _hashing(timeout) as watch:
         check = Check(policy, datetime.now(UTC), watch)
-        found = [one.verify(check, digest, signatures_only=signatures_only) for one in chosen]
+        found = [
+            one.verify(check, digest, signatures_only=signatures_only, timeout=timeout)
+            for one in chosen
+        ]
     verdicts = [verdict for each in found for verdict in each]
     sections = [
         (one, one.explain(each, policy)) for one, each in zip(chosen, found, strict=True) if explain
@@ -210,13 +215,26 @@ class _Thing:
             raise UsageError("--digest is for one file or image", got=f"{self.text}, a folder")
 
     def verify(
-        self, check: "Check", asked: "Digest | None", *, signatures_only: bool
+        self,
+        check: "Check",
+        asked: "Digest | None",
+        *,
+        signatures_only: bool,
+        timeout: float | None,
     ) -> "list[Verdict]":
         """The verdicts about it."""
         from hps.trust import verification
+        from hps.trust.registry_verification import verify_registry
 
         if self.reference is not None:
-            return _verify_registry(self.reference, check, asked, signatures_only=signatures_only)
+            with _client(self.reference, timeout) as registry:
+                return verify_registry(
+                    registry,
+                    self.reference.wanted,
+                    check,
+                    asked=asked,
+                    signatures_only=signatures_only,
+                )
         if self.kind == "layout":
             return verification.verify_layout(self.path, check, asked=asked)
         if self.kind == "archive":
@@ -256,16 +274,14 @@ def _reference(text: str) -> "Reference":
         ) from error
 
 
-def _verify_registry(
-    reference: "Reference", check: "Check", asked: "Digest | None", *, signatures_only: bool
-) -> "list[Verdict]":
+@contextlib.contextmanager
+def _client(reference: "Reference", timeout: float | None) -> "Iterator[RegistryClient]":
     from hps.oci.registry_client import RegistryClient
-    from hps.trust.registry_verification import verify_registry
 
-    with RegistryClient(reference) as registry:
-        return verify_registry(
-            registry, reference.wanted, check, asked=asked, signatures_only=signatures_only
-        )
+    with RegistryClient(reference) as registry, contextlib.ExitStack() as limits:
+        if timeout is not None:
+            limits.enter_context(registry.within(timeout, str(reference)))
+        yield registry
 
 
 def _policy(

@@ -4,6 +4,7 @@ OCI distribution specification 1.1. Anybody who may push can lay documents besid
 that cannot be read is evidence that does not count, and hides no other.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from hps.trust.verdict import Reason, Verdict
 from hps.trust.verification import Check
 
 _ALL_EVIDENCE = 2 * LARGEST_BUNDLE  # bytes that are read about one image
+_EVIDENCE_SECONDS = 300.0  # after which no further referrer of an image is looked at
 _LARGEST_SIGNATURE = 64 << 10  # bytes of a simple signature's payload
 
 
@@ -161,13 +163,18 @@ class _Verifier:
             return [_unreadable("the list of referrers", error)]
         found: list[Evidence] = []
         manifests: list[tuple[int, ManifestDocument, Manifest]] = []
+        deadline, late = time.monotonic() + _EVIDENCE_SECONDS, False
         for entry in listed.descriptors:
+            if late := time.monotonic() > deadline:
+                break
             try:
                 manifests += self._bundle_manifest(subject, entry)
             except (NotFoundError, IntegrityError) as error:
                 found.append(_unreadable(f"referrer {entry.digest.short}", error))
         left = _ALL_EVIDENCE
         for size, document, manifest in sorted(manifests, key=lambda one: one[0]):
+            if late := time.monotonic() > deadline:
+                break
             allowed, left = min(LARGEST_BUNDLE, left), max(0, left - size)
             try:
                 attachment = self._attachment(document, manifest, tag=None, limit=allowed)
@@ -175,8 +182,8 @@ class _Verifier:
                 found.append(_unreadable(f"referrer {document.digest.short}", error))
                 continue
             found += evidence_of(subject, [attachment])
-        if listed.left_out:
-            more = LimitError("there are more referrers than are looked at")
+        if listed.left_out or late:
+            more = LimitError("there are more referrers, or slower ones, than are looked at")
             found.append(Evidence("the list of referrers", more))
         return found
 
