@@ -1,7 +1,10 @@
 """The sandbox: what it shows, what it hides, how it fails. Every sandbox passes these."""
 
+import contextlib
 import socket
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -108,3 +111,28 @@ def test_without_bwrap_the_way_to_get_it_is_told(
     with pytest.raises(SandboxError, match="not installed") as caught:
         shell(tmp_path, "true")
     assert "apt-get install bubblewrap" in str(caught.value)
+
+
+def test_one_that_is_closed_while_it_starts_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """bwrap's child waits for bwrap before it asks to die with it."""
+    command = Command(argv=["/bin/sleep", "50"], root=HOST, output=tmp_path)
+    for number in range(40):
+        sandbox = Bubblewrap()
+
+        def run(sandbox: Bubblewrap = sandbox) -> None:
+            with contextlib.suppress(SandboxError):
+                sandbox.run(command)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        time.sleep(number * 0.0004)
+        sandbox.close()
+        thread.join(20)
+        assert not thread.is_alive(), f"closed after {number * 0.4} ms"
+    assert str(tmp_path) not in "".join(_command_lines())
+
+
+def _command_lines() -> Iterator[str]:
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            yield path.read_text(errors="replace")

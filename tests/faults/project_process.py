@@ -212,7 +212,7 @@ class Walk:
 
 def sample(length: int, share: float, seed: int) -> list[int]:
     """This share of the numbers up to a length, evenly, from a random start."""
-    stride = max(1, round(1 / share))
+    stride = min(length, max(1, round(1 / share)))  # one at least
     return list(range(1 + random.Random(seed).randrange(stride), length + 1, stride))
 
 

@@ -64,7 +64,7 @@ def test_same_size_and_other_bytes_is_a_conflict(lab: Laboratory) -> None:
 def test_a_file_of_debian_is_not_replaced_by_a_wheel(lab: Laboratory) -> None:
     lab.add_wheel("evil", files={"evil-1.0.data/data/../../bin/sh": b"x"})
     lab.edit("app\n", "app\nevil\n", lab.folder / "app.in")
-    assert lab.run("lock", code=6).err.startswith("cpu: resolving")
+    assert "archive-unsafe" in lab.run("lock", code=6).err
     lab.edit("evil\n", "meek\n", lab.folder / "app.in")
     lab.add_wheel("meek", files={"meek-1.0.data/scripts/tool": b"#!python\n"})
     lab.edit('to = "/opt/tool/bin"', 'to = "/usr/local/bin"')

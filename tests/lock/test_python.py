@@ -161,7 +161,17 @@ def pages(index: Index) -> list[str]:
 
 
 def children() -> list[str]:
-    """The names of the processes that this one has started, dead ones that nobody reaped too."""
+    """The names of the processes that this one has started, dead ones that nobody reaped too.
+
+    A child that was forked and has not yet become another program still has our name.
+    """
+    ours = Path("/proc/self/comm").read_text().strip()
+    while ours in (found := _children()):
+        time.sleep(0.001)
+    return found
+
+
+def _children() -> list[str]:
     found = []
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):

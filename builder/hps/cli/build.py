@@ -118,7 +118,8 @@ def _build(
         build(bench, name, again=check, verify=archive is not None, output=layout, attest=attest)
         for name in names
     ]
-    if signer is None and not context.params["unsigned"]:
+    changed = any(one.changed for one in results)
+    if signer is None and changed and not context.params["unsigned"]:
         bench.note_once("the image is not signed (`hps key generate NAME` makes a key)")
     for one in results:
         if one.changed or verbose:

@@ -1,11 +1,13 @@
 """The sandbox that needs no daemon and no root: bubblewrap (bwrap(1), version 0.8 or newer)."""
 
 import collections
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -93,7 +95,7 @@ class Bubblewrap:
         with self._lock:
             self._closed = True
             for process in self._running:
-                process.kill()
+                _kill(process)
 
     def _finish(self, process: "subprocess.Popen[bytes]", command: Command) -> str:
         if process.stdout is None:  # pragma: no cover - stdout=PIPE above
@@ -102,8 +104,7 @@ class Bubblewrap:
         try:
             code = process.wait(timeout=command.timeout)
         except subprocess.TimeoutExpired:
-            # The sandbox is a process namespace of its own: its first process takes all with it.
-            process.kill()
+            _kill(process)
             process.wait()
             raise SandboxError(
                 f"{_name(command)} did not end within {command.timeout:g} s and was killed",
@@ -119,6 +120,29 @@ class Bubblewrap:
                 hint=_hint(output),
             )
         return output
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill bwrap and all below it.
+
+    Its first child is process 1 of a namespace, which takes all others with it. But that child
+    asks to die with bwrap only after it has waited for it: when bwrap alone is killed while it
+    starts, the child waits for ever.
+    """
+    process.send_signal(signal.SIGSTOP)  # it shall start nothing more
+    for pid in list(_descendants(process.pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.kill()
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """The children of a process and theirs (proc_pid_task_tid_children(5))."""
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield int(child)
+                yield from _descendants(int(child))
 
 
 class _Tail:

@@ -343,8 +343,8 @@ def _script(source: _Wheel, member: Member, row: Row, path: str, interpreter: st
         if reader.read(len(_PLACEHOLDER)) != _PLACEHOLDER:
             return _Placed(member, row, path, script=True)
     source.verify(member, row)
-    _, newline, rest = source.archive.read(member, _METADATA_LIMIT).partition(b"\n")
-    data = f"#!{interpreter}".encode() + newline + rest
+    _, _, rest = source.archive.read(member, _METADATA_LIMIT).partition(b"\n")
+    data = f"#!{interpreter}\n".encode() + rest  # as pip, also where no newline was
     return _Placed(member, Row.of(path, data), path, script=True, rewritten=data)
 
 
