@@ -10,6 +10,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from hps.store.filesystem import sync_folder
+
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2  # renameat2(2), Linux 3.15
 
@@ -34,9 +36,9 @@ def replacing(destination: Path) -> Iterator[Path]:
     partial, lock = _locked_directory(destination)
     try:
         yield partial
-        _sync(partial)
+        sync_folder(partial)
         _put(partial, destination, aside)
-        _sync(destination.parent)
+        sync_folder(destination.parent)
     finally:
         # After an exchange this is the old directory.
         shutil.rmtree(partial, ignore_errors=True)
@@ -115,11 +117,3 @@ def _rename_twice(new: Path, destination: Path, aside: Path) -> None:
     destination.rename(aside)
     new.rename(destination)
     shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

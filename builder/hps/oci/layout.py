@@ -24,6 +24,7 @@ from hps.oci.directory import replacing
 from hps.oci.image import Image
 from hps.oci.layout_contents import Layout, blob_name, documents, layers
 from hps.oci.layout_reading import layout_faults, open_layout
+from hps.store.filesystem import sync_folder
 
 PIECE = 1 << 20  # bytes read or written at once
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
@@ -64,7 +65,8 @@ def write_layout(
                 _write(folder / name, data)
             for layer in layers(images):
                 _place(blob_path(layer.digest), folder / blob_name(layer.digest), layer)
-            _sync_folders(folder)
+            sync_folder(folder / "blobs" / "sha256")
+            sync_folder(folder / "blobs")
     except OSError as error:
         raise BuildError(
             f"the image layout {destination} cannot be written: {error.strerror or error}",
@@ -156,12 +158,3 @@ def _corrupt(layer: Blob, fault: str) -> StoreCorruptError:
         f"the layer {layer.digest} cannot be used: {fault}",
         hint="run `hps store verify`, then `hps build` again: it is made anew",
     )
-
-
-def _sync_folders(folder: Path) -> None:
-    for path in (folder / "blobs" / "sha256", folder / "blobs"):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -52,6 +52,15 @@ def free_space(path: Path) -> str:
     return "free space unknown"
 
 
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last (fsync(2), Notes); raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 class Filesystem:
     """The real disk.
 
@@ -124,11 +133,7 @@ class Filesystem:
     def sync_directory(self, path: Path) -> None:
         """Make the names in a directory last."""
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_folder(path)
         except OSError as error:
             raise explain(error, "write", path) from error
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from hps.store.filesystem import sync_folder
+
 
 @contextlib.contextmanager
 def replacing(destination: Path) -> Iterator[BinaryIO]:
@@ -33,7 +35,7 @@ def replacing(destination: Path) -> Iterator[BinaryIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _sync(destination.parent)
+    sync_folder(destination.parent)
 
 
 def _locked_file(destination: Path) -> BinaryIO:
@@ -54,12 +56,3 @@ def _remove_stale(destination: Path) -> None:
         with contextlib.suppress(OSError), left.open("rb") as file:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
             left.unlink()
-
-
-def _sync(folder: Path) -> None:
-    """Make the name last."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -17,6 +17,7 @@ import platformdirs
 
 from hps import canonical
 from hps.errors import KeyUnusableError
+from hps.store.filesystem import sync_folder
 from hps.trust.authorised import AuthorisedSigner, default_builder
 from hps.trust.file_key import FileKey
 from hps.trust.pkcs11_uri import KeyUri
@@ -251,7 +252,7 @@ class KeyStore:
                 self._remove_unfinished(name)
                 self.check_free(name)
                 yield
-                _sync(self.folder)
+                sync_folder(self.folder)
         except (OSError, ValueError) as error:
             raise KeyUnusableError(f"cannot keep the key {name}: {error}") from error
 
@@ -342,15 +343,6 @@ def _make_folder(folder: Path) -> None:
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         folder.chmod(0o700)  # a umask may have taken more away
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder last."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_name(name: str) -> None:
