@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ import pytest
 from hps.errors import BuildError
 from hps.oci.archive import write_archive
 from hps.oci.layout import check_layout, write_layout
+from tests.faults.disks import mounted
 from tests.faults.killed_layout import FORMS
 from tests.faults.tracer import can_trace
 from tests.oci.images import Blobs, small_image
@@ -33,15 +33,8 @@ def test_kill_at_every_effect_leaves_a_whole_image(tmp_path: Path, form: str) ->
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 3 MiB: one layout of 2 MiB fits, a second beside it does not."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", folder], check=True)
-    try:
+    with mounted(tmp_path / "disk", "3m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_leaves_the_old_layout(tmp_path: Path, small_disk: Path) -> None:

@@ -1,6 +1,5 @@
 """Keys under `kill -9`, by several processes at once, and on a full disk."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from hps.errors import KeyUnusableError
 from hps.trust.file_key import FileKey
 from hps.trust.key_store import KeyStore, Purpose
 from hps.trust.secret import Secrets
+from tests.faults.disks import mounted
 from tests.faults.killed_key import KINDS
 from tests.faults.tracer import can_trace
 
@@ -82,15 +82,8 @@ def test_one_of_several_at_once_makes_each_key(tmp_path: Path) -> None:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of five pages: the folder, the lock and one key fit, a second does not."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=20k", "none", folder], check=True)
-    try:
+    with mounted(tmp_path / "disk", "20k") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def _fill(keys: KeyStore, made: list[str]) -> None:
