@@ -1,0 +1,76 @@
+"""Makes a pipeline and the service around it."""
+
+import asyncio
+import importlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from hps_server.batching import PipelineCaller
+from hps_server.index_storage import index_storage
+from hps_server.package import Operation
+from hps_server.pipeline_app import Storages, routes
+from hps_server.request_log import RequestLog
+from hps_server.result_storage import result_storage
+from hps_server.sample import sample
+from hps_server.service import Service
+from hps_server.settings import Settings
+
+
+async def start_service(
+    operations: "Mapping[str, Operation]",
+    configuration: "Mapping[str, Any]",
+    *,
+    settings: Settings,
+    log: RequestLog,
+    device: str,
+    use_hpip: bool = False,
+) -> Service:
+    """Load the pipeline in a thread of its own and try it out.
+
+    Args:
+        operations: what will be asked of it, by PaddleX's operation id.
+        configuration: of the pipeline, as PaddleX reads it.
+        settings: how it is served.
+        log: told how it goes.
+        device: PaddleX's name of the device, such as `cpu` or `gpu:0`.
+        use_hpip: PaddleX's high-performance inference plugin.
+
+    Raises:
+        Exception: what PaddleX raises when the pipeline cannot be made.
+    """
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(settings.threads, thread_name_prefix="hps-server"))
+    create = _created(settings.pipeline, configuration, device, use_hpip=use_hpip)
+    batch = max(operation.batch for operation in operations.values())
+    caller = await loop.run_in_executor(None, lambda: PipelineCaller(create, batch=batch))
+    storages = _storages(configuration)
+    table = await loop.run_in_executor(None, lambda: routes(caller, configuration, storages))
+    service = Service(operations, table, caller, settings=settings, storages=storages, log=log)
+    if settings.probe:
+        await service.try_out({key: sample(each) for key, each in operations.items()})
+    return service
+
+
+def _created(
+    reference: str, configuration: "Mapping[str, Any]", device: str, *, use_hpip: bool
+) -> "Callable[[], Any]":
+    module, _, function = reference.partition(":")
+
+    def create() -> Any:
+        make = getattr(importlib.import_module(module), function)
+        return make(config=dict(configuration), device=device, use_hpip=use_hpip)
+
+    return create
+
+
+def _storages(configuration: "Mapping[str, Any]") -> Storages:
+    """What `Serving` and `Serving.extra` say about results and indexes, as PaddleX reads them."""
+    serving = configuration.get("Serving") or {}
+    extra = serving.get("extra") or {}
+    wanted = serving.get("return_urls")
+    return Storages(
+        results=result_storage(extra.get("file_storage")),
+        return_urls=bool(extra.get("return_img_urls", False) if wanted is None else wanted),
+        indexes=index_storage(extra.get("index_storage")),
+    )

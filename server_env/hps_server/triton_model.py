@@ -1,0 +1,221 @@
+"""What Triton's Python backend runs: `from hps_server.triton_model import TritonPythonModel`.
+
+A pipeline with one operation is one model. A pipeline with several is one engine, which holds the
+pipeline, and a door for each operation, which passes requests on to it inside Triton; so all
+operations share one set of weights. `execute` hands the requests to an asyncio loop and returns;
+each is answered when it is ready, through its response sender.
+"""
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from hps_server.package import Package, location, read_package
+from hps_server.request_log import RequestLog
+from hps_server.service import Request, Service
+from hps_server.settings import read_settings
+from hps_server.start import start_service
+
+INPUT, OUTPUT = "input", "output"
+_MICRO = 1e-6
+_CLOSING = 10.0  # seconds for the loop to end
+
+
+class TritonPythonModel:
+    """The class that Triton's Python backend looks for, by this name."""
+
+    def initialize(self, args: "Mapping[str, str]") -> None:
+        """Load the pipeline, or find the engine; an exception becomes the reason of the failure."""
+        config = json.loads(args["model_config"])
+        parameters = {
+            key: value["string_value"] for key, value in config.get("parameters", {}).items()
+        }
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="requests", daemon=True)
+        self._thread.start()
+        try:
+            self._role = _role(args, parameters, self._await)
+        except BaseException:
+            self._end_loop()
+            raise
+
+    def execute(self, requests: "list[Any]") -> None:
+        """Take the requests in; the answers come through their senders."""
+        for request in requests:
+            sender = request.get_response_sender()
+            asyncio.run_coroutine_threadsafe(_answer(self._role, request, sender), self._loop)
+
+    def finalize(self) -> None:
+        """Let go of the pipeline."""
+        self._await(self._role.close())
+        self._end_loop()
+
+    def _await(self, work: "Coroutine[Any, Any, Any]") -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_CLOSING)
+
+
+class _Engine:
+    """Answers by itself."""
+
+    def __init__(self, service: Service, operation: "str | None") -> None:
+        self._service = service
+        self._operation = operation
+
+    async def answer(self, request: Any, abandoned: "Callable[[], bool]") -> Any:
+        tensor = pb_utils.get_input_tensor_by_name(request, INPUT).as_numpy()
+        operation = self._operation or _parameter(request, "operation")
+        bodies = [_bytes(item) for item in tensor.reshape(-1)]
+        answers = await asyncio.gather(
+            *(
+                self._service.answer(
+                    Request(
+                        operation=operation,
+                        body=body,
+                        request_id=request.request_id(),
+                        deadline=request.timeout() * _MICRO,
+                        abandoned=abandoned,
+                    )
+                )
+                for body in bodies
+            )
+        )
+        out = np.array(answers, dtype=np.object_).reshape(tensor.shape)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(OUTPUT, out)])
+
+    async def close(self) -> None:
+        await self._service.close()
+
+
+class _Door:
+    """Passes requests on to the engine."""
+
+    def __init__(self, engine: str, operation: str) -> None:
+        self._engine = engine
+        self._operation = operation
+
+    async def answer(self, request: Any, _abandoned: "Callable[[], bool]") -> Any:
+        inner = pb_utils.InferenceRequest(
+            model_name=self._engine,
+            requested_output_names=[OUTPUT],
+            inputs=[pb_utils.get_input_tensor_by_name(request, INPUT)],
+            request_id=request.request_id(),
+            timeout=request.timeout(),
+            parameters={"operation": self._operation},
+        )
+        answer = await inner.async_exec()
+        if answer.has_error():
+            return pb_utils.InferenceResponse(error=answer.error())
+        return pb_utils.InferenceResponse(answer.output_tensors())
+
+    async def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+async def _answer(role: Any, request: Any, sender: Any) -> None:
+    try:
+        response = await role.answer(request, sender.is_cancelled)
+    except Exception as error:  # noqa: BLE001 - a request without an answer would hang its client
+        reason = f"{type(error).__name__}: {error}"
+        response = pb_utils.InferenceResponse(error=pb_utils.TritonError(reason))
+    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+def _role(
+    args: "Mapping[str, str]",
+    parameters: "Mapping[str, str]",
+    wait: "Callable[[Coroutine[Any, Any, Any]], Any]",
+) -> Any:
+    model = args["model_name"]
+    if "engine" in parameters:
+        return _Door(parameters["engine"], parameters["operation"])
+    path = location()
+    package = read_package(path)
+    configuration = _configuration(path)
+    settings = read_settings(configuration)
+    log = RequestLog(
+        model,
+        form=settings.log_format,
+        level=os.environ.get("PADDLEX_HPS_LOGGING_LEVEL", "INFO"),
+        count=_counter(model),
+    )
+    operations = _operations(package, parameters)
+    service = wait(
+        start_service(
+            operations,
+            configuration,
+            settings=settings,
+            log=log,
+            device=_device(args),
+            use_hpip=_hpip(),
+        )
+    )
+    return _Engine(service, parameters.get("operation"))
+
+
+def _operations(package: Package, parameters: "Mapping[str, str]") -> "dict[str, Any]":
+    named = parameters.get("operations", parameters.get("operation", ""))
+    return {name: package.operation(name) for name in named.split(",") if name}
+
+
+def _configuration(package: Path) -> "dict[str, Any]":
+    import yaml  # noqa: PLC0415 - PaddleX's own reader; doors do without
+
+    named = os.environ.get("PADDLEX_HPS_PIPELINE_CONFIG_PATH")
+    path = Path(named) if named else package.with_name("pipeline_config.yaml")
+    configuration = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(configuration, dict):
+        raise TypeError(f"{path}: expected a mapping, got {type(configuration).__name__}")
+    return configuration
+
+
+def _device(args: "Mapping[str, str]") -> str:
+    """PaddleX's name for the device of this instance."""
+    if args["model_instance_kind"] == "GPU":
+        return f"gpu:{args['model_instance_device_id']}"
+    return "cpu"
+
+
+def _hpip() -> bool:
+    return os.environ.get("PADDLEX_HPS_USE_HPIP", "0") == "1"
+
+
+def _parameter(request: Any, name: str) -> str:
+    return str(json.loads(request.parameters() or "{}").get(name, ""))
+
+
+def _bytes(item: Any) -> bytes:
+    return item if isinstance(item, bytes) else str(item).encode("utf-8")
+
+
+def _counter(model: str) -> "Callable[[str, int, float], None]":
+    """Counts requests and seconds for Triton's /metrics, by operation and error code."""
+    kind = pb_utils.MetricFamily.COUNTER
+    requests = pb_utils.MetricFamily(
+        name="hps_requests_total", description="Requests answered, by error code", kind=kind
+    )
+    seconds = pb_utils.MetricFamily(
+        name="hps_request_seconds_total", description="Seconds spent on requests", kind=kind
+    )
+    counters: dict[tuple[str, int], tuple[Any, Any]] = {}
+
+    def count(operation: str, code: int, spent: float) -> None:
+        key = operation, code
+        if key not in counters:
+            labels = {"model": model, "operation": operation, "code": str(code)}
+            counters[key] = requests.Metric(labels=labels), seconds.Metric(labels=labels)
+        answered, lasted = counters[key]
+        answered.increment(1)
+        lasted.increment(spent)
+
+    return count
