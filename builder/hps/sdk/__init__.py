@@ -1,0 +1,1 @@
+"""Packages for users: a server's part and a client's part for each pipeline of the catalogue."""
