@@ -143,10 +143,8 @@ class PipelineCaller:
         for job in jobs:
             try:
                 result = job.run()
-            except StopIteration as error:  # asyncio refuses it, and whoever asked would wait on
-                job.future.set_exception(RuntimeError(f"StopIteration: {error}"))
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever asked
-                job.future.set_exception(error)
+                job.future.set_exception(_passable(error))
             else:
                 job.future.set_result(result)
 
@@ -164,6 +162,13 @@ class PipelineCaller:
     def _predict(self, data: Any, parameters: "Mapping[str, Any]") -> "list[Any]":
         with contextlib.closing(self.pipeline.predict(data, **parameters)) as results:
             return list(results)
+
+
+def _passable(error: BaseException) -> Exception:
+    """What asyncio can hand on: it refuses StopIteration and ends its loop at a SystemExit."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(repr(error))
 
 
 def _hand_out(jobs: "list[_Job]", results: "list[Any]") -> None:

@@ -119,13 +119,13 @@ class Service:
 
     async def _run(self, identity: str, document: "dict[str, Any]", log_id: str) -> bytes:
         operation, route = self._operations[identity], self._routes[identity]
-        read = route.request.model_validate(document)
+        read = _read(route, document)
         if self._settings.strict and (unknown := list(unknown_fields(document, read))):
             raise Refused(f"unknown fields: {', '.join(unknown)}")
         document = await admit(
             document, operation.files, operation.media, self._settings.limits, self._fetcher
         )
-        read = route.request.model_validate(document) if operation.files else read
+        read = _read(route, document) if operation.files else read
         if identity in _INDEX_CHANGES and self._storages.indexes is not None:
             async with self._storages.indexes.locked(document["indexKey"]):
                 answer = await route.answer(read)
@@ -175,8 +175,6 @@ def explain(error: BaseException) -> "tuple[int, str]":
     """The code and the message for a failure; nothing of the inside goes out with a 500."""
     if isinstance(error, Refused):
         return int(error.code), error.message
-    if isinstance(error, pydantic.ValidationError):
-        return int(Code.INVALID), str(error)
     if isinstance(error, TimeoutError):
         return int(Code.LATE), "The deadline has passed"
     if isinstance(error, asyncio.CancelledError):
@@ -217,6 +215,18 @@ def _document(body: bytes, most: int) -> "dict[str, Any]":
         raise Refused(f"The request is no JSON object but a {type(document).__name__}")
     check_identifiers(document)
     return document
+
+
+def _read(route: Route, document: "dict[str, Any]") -> pydantic.BaseModel:
+    """The request as PaddleX's model; a violation that comes later is not the client's fault.
+
+    Raises:
+        Refused: it does not fit the model.
+    """
+    try:
+        return route.request.model_validate(document)
+    except pydantic.ValidationError as error:
+        raise Refused(str(error)) from error
 
 
 def _usable(request_id: str) -> bool:
