@@ -19,15 +19,6 @@ class Code(IntEnum):
     LATE = 504  # the deadline has passed
 
 
-class Refused(Exception):  # noqa: N818 - the field's word for it
-    """A request that is not answered; the message goes to who asked."""
-
-    def __init__(self, message: str, code: int = Code.INVALID) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = int(code)
-
-
 def success(log_id: str, result: str) -> bytes:
     """An answer around a result that is JSON text already."""
     head = f'{{"logId":{json.dumps(log_id)},"result":'

@@ -15,12 +15,13 @@ from typing import Any
 
 import pydantic
 
-from hps_server.admission import Refused, admit, check_identifiers
+from hps_server.admission import admit, check_identifiers
 from hps_server.batching import PipelineCaller, PredictionError
 from hps_server.envelope import Code, failure, success
 from hps_server.fetching import Fetcher
 from hps_server.package import Operation
 from hps_server.pipeline_app import Route, Storages, unknown_fields
+from hps_server.refused import Refused
 from hps_server.request_log import RequestLog
 from hps_server.settings import Settings
 
@@ -174,7 +175,7 @@ class Service:
 def explain(error: BaseException) -> "tuple[int, str]":
     """The code and the message for a failure; nothing of the inside goes out with a 500."""
     if isinstance(error, Refused):
-        return int(error.code), error.message
+        return int(error.code), str(error)
     if isinstance(error, TimeoutError):
         return int(Code.LATE), "The deadline has passed"
     if isinstance(error, asyncio.CancelledError):
