@@ -224,9 +224,10 @@ class _Thing:
     ) -> "list[Verdict]":
         """The verdicts about it."""
         from hps.trust import verification
-        from hps.trust.registry_verification import verify_registry
 
         if self.reference is not None:
+            from hps.trust.registry_verification import verify_registry
+
             with _client(self.reference, timeout) as registry:
                 return verify_registry(
                     registry,

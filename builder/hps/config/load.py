@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hps.config import check, explain
+from hps.config.deep_key import DEEP_KEY
 from hps.config.fault import Fault, found
 from hps.config.positions import positions
 from hps.config.schema import Config
@@ -15,10 +16,6 @@ from hps.errors import ConfigError
 
 LIMIT = 1 << 20  # bytes; people write hps.toml, and people do not write more
 _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-# tomllib needs time and memory with the square of the parts of one key (at most 32 here).
-DEEP_KEY = re.compile(
-    r"""(?<![\w-])(?:(?:[A-Za-z0-9_-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+){32}"""
-)
 
 
 def load(path: Path) -> Config:

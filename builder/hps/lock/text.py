@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hps.config.load import DEEP_KEY
+from hps.config.deep_key import DEEP_KEY
 from hps.digest import Digest
 from hps.errors import LockError
 from hps.lock.records import VERSION, Lock

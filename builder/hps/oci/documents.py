@@ -6,117 +6,178 @@ OCI image specification 1.1: image-layout.md, image-index.md, manifest.md, confi
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal, TypeVar
-
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError
+from typing import BinaryIO, Protocol, Self, TypeVar
 
 from hps import canonical
 from hps.digest import Digest
 from hps.errors import IntegrityError, LimitError, MalformedError
+from hps.oci.shape import Members, text
 
 DOCUMENT_LIMIT = 4 << 20  # what registries accept for a manifest
+
+_LARGEST_BLOB = 2**50  # bytes
+_LAYOUT_VERSION = "1.0.0"
+_SCHEMA_VERSION = 2
 
 Opener = Callable[[Path], BinaryIO]
 
 
-class Document(BaseModel):
-    """Part of a JSON document: unknown fields are allowed by the specification."""
+class Document(Protocol):
+    """What a JSON document says, as far as it is looked at.
 
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+    Plain classes, not models: `hps verify` would spend more time on importing those than on
+    reading all documents of a layout. Unknown fields are allowed by the specification.
+    """
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """Read what `canonical.loads` gave; raises ValueError that begins with `where`."""
 
 
-_Digest = Annotated[Digest, PlainValidator(lambda text: Digest.parse(str(text)))]
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A blob or manifest by digest, size and type (descriptor.md)."""
+
+    media_type: str
+    digest: Digest
+    size: int  # in bytes
+    artifact_type: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """See Document."""
+        found = Members(value, where)
+        return cls(
+            found.text("mediaType"),
+            found.digest("digest"),
+            found.whole("size", below=_LARGEST_BLOB),
+            found.text_or_none("artifactType"),
+            found.texts("annotations"),
+        )
 
 
-class Platform(Document):
-    """For what machines an image is."""
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The file `oci-layout`."""
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """See Document."""
+        Members(value, where).constant("imageLayoutVersion", _LAYOUT_VERSION)
+        return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An image index, such as `index.json`."""
+
+    manifests: tuple[Descriptor, ...]
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """See Document."""
+        found = Members(value, where)
+        found.constant("schemaVersion", _SCHEMA_VERSION)
+        return cls(found.each("manifests", Descriptor.from_json))
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """An image manifest, also one that carries something else than an image."""
+
+    config: Descriptor
+    layers: tuple[Descriptor, ...]
+    artifact_type: str | None = None
+    subject: Descriptor | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """See Document."""
+        found = Members(value, where)
+        found.constant("schemaVersion", _SCHEMA_VERSION)
+        return cls(
+            found.one("config", Descriptor.from_json),
+            found.each("layers", Descriptor.from_json),
+            found.text_or_none("artifactType"),
+            found.one("subject", Descriptor.from_json) if found.has("subject") else None,
+            found.texts("annotations"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """An image configuration, as far as it is looked at."""
 
     architecture: str
     os: str
-    variant: str | None = None
+    variant: str | None
+    diff_ids: tuple[Digest, ...]
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """See Document."""
+        found = Members(value, where)
+        root = found.one("rootfs", Members)
+        root.constant("type", "layers")
+        return cls(
+            found.text("architecture"),
+            found.text("os"),
+            found.text_or_none("variant"),
+            root.digests("diff_ids"),
+        )
 
 
-class Descriptor(Document):
-    """A blob or manifest by digest, size and type (descriptor.md)."""
-
-    media_type: str = Field(alias="mediaType")
-    digest: _Digest
-    size: int = Field(ge=0, lt=2**50)
-    artifact_type: str | None = Field(None, alias="artifactType")
-    annotations: dict[str, str] = Field(default_factory=dict)
-
-
-class Version(Document):
-    """The file `oci-layout`."""
-
-    version: Literal["1.0.0"] = Field(alias="imageLayoutVersion")
-
-
-class Index(Document):
-    """An image index, such as `index.json`."""
-
-    version: Literal[2] = Field(alias="schemaVersion")
-    manifests: tuple[Descriptor, ...]
-
-
-class Manifest(Document):
-    """An image manifest, also one that carries something else than an image."""
-
-    version: Literal[2] = Field(alias="schemaVersion")
-    artifact_type: str | None = Field(None, alias="artifactType")
-    config: Descriptor
-    layers: tuple[Descriptor, ...]
-    subject: Descriptor | None = None
-    annotations: dict[str, str] = Field(default_factory=dict)
-
-
-class RootFs(Document):
-    """The layers of an image, uncompressed."""
-
-    type: Literal["layers"]
-    diff_ids: tuple[_Digest, ...]
-
-
-class Config(Platform):
-    """An image configuration, as far as it is looked at."""
-
-    rootfs: RootFs
-
-
-class DockerImage(Document):
+@dataclass(frozen=True, slots=True)
+class DockerImage:
     """One image of Docker's `manifest.json`."""
 
-    config: str = Field(alias="Config")
-    layers: tuple[str, ...] = Field(alias="Layers")
+    config: str
+    layers: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """See Document."""
+        found = Members(value, where)
+        return cls(found.text("Config"), found.each("Layers", text))
 
 
-class DockerManifest(Document):
+@dataclass(frozen=True, slots=True)
+class DockerManifest:
     """Docker's `manifest.json`, a list, wrapped in an object by its reader."""
 
     images: tuple[DockerImage, ...]
 
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Self:
+        """See Document."""
+        return cls(Members(value, where).each("images", DockerImage.from_json))
 
-_Model = TypeVar("_Model", bound=BaseModel)
+
+_Document = TypeVar("_Document", bound=Document)
 
 
-def parse(model: type[_Model], path: Path, data: bytes) -> _Model:
-    """Read a document; raises MalformedError with a line for each fault."""
+def parse(kind: type[_Document], path: Path, data: bytes) -> _Document:
+    """Read a document; what two readers could see differently is refused.
+
+    Raises:
+        MalformedError: it is not strict JSON, or not such a document.
+    """
     try:
-        canonical.loads(data)  # what two readers could see differently is refused
-        return model.model_validate_json(data)
-    except ValidationError as error:
-        faults = [
-            f"{'.'.join(str(part) for part in fault['loc']) or 'document'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_context=False)
-        ]
-        raise MalformedError(
-            f"{path} does not follow the OCI image specification", details=tuple(faults)
-        ) from error
+        value = canonical.loads(data)
     except ValueError as error:
         raise MalformedError(f"{path} is not JSON that can be trusted", got=error) from error
+    try:
+        return kind.from_json(value, "document")
+    except ValueError as error:
+        raise MalformedError(
+            f"{path} does not follow the OCI image specification", details=(str(error),)
+        ) from error
 
 
 def open_regular(path: Path) -> BufferedReader:

@@ -7,12 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hps import canonical
-from hps.config.schema import ImageSettings
 from hps.digest import Blob, Digest
 from hps.errors import ConfigError
+
+if TYPE_CHECKING:  # its models take long to import, and who verifies an image needs none
+    from hps.config.schema import ImageSettings
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -65,7 +67,7 @@ class Image:
 
 def assemble(
     reference: str | None,
-    settings: ImageSettings,
+    settings: "ImageSettings",
     layers: Sequence[Blob],
     *,
     platform: str,
@@ -101,7 +103,7 @@ def image_reference(project: str, target: str) -> str:
 
 
 def image_config(
-    settings: ImageSettings, layers: Sequence[Blob], *, platform: str, epoch: int
+    settings: "ImageSettings", layers: Sequence[Blob], *, platform: str, epoch: int
 ) -> bytes:
     """The image configuration, canonical JSON (config.md).
 

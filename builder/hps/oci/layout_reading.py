@@ -160,7 +160,7 @@ def _read_image(files: LayoutFiles, entry: Descriptor) -> Image:
     config_path = files.root / blob_name(parsed.config.digest)
     config_bytes = read_blob(config_path, parsed.config, opener=files.open)
     config = parse(Config, config_path, config_bytes)
-    _check_diff_ids(config_path, parsed.layers, config.rootfs.diff_ids)
+    _check_diff_ids(config_path, parsed.layers, config.diff_ids)
     parts = (config.os, config.architecture, config.variant)
     return Image(
         reference=entry.annotations.get(REFERENCE_ANNOTATION),

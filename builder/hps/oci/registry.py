@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
-from pydantic import ValidationError
-
 from hps import canonical
 from hps.digest import Blob, Digest
 from hps.errors import MalformedError
@@ -203,8 +201,8 @@ def select_referrers(
     unspecific: dict[Digest, Descriptor] = {}
     for entry in entries:
         try:
-            found = Descriptor.model_validate(entry)
-        except ValidationError:
+            found = Descriptor.from_json(entry, "entry")
+        except ValueError:
             continue
         if found.media_type not in MANIFEST_TYPES:
             continue

@@ -68,8 +68,7 @@ class Claimed:
         Raises:
             MalformedError: the configuration does not follow the OCI image specification.
         """
-        found: tuple[Digest, ...] = parse(Config, Path(self.name), self.config).rootfs.diff_ids
-        return found
+        return parse(Config, Path(self.name), self.config).diff_ids
 
     def origins(self) -> tuple[Origin, ...]:
         """What hps says in statements about it that it was built from, each once."""

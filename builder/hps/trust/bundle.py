@@ -11,12 +11,12 @@ from typing import Any, Self
 from hps import canonical
 from hps.digest import Digest
 from hps.errors import MalformedError
+from hps.oci.shape import fields, items, text
 from hps.trust.authorised import AuthorisedSigner
 from hps.trust.dsse import Envelope
 from hps.trust.encoding import to_base64, unbase64
 from hps.trust.predicates import PAYLOAD_TYPE
 from hps.trust.public_key import PublicKey
-from hps.trust.shape import fields, items, text
 from hps.trust.statement import Statement
 
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from hps.oci.shape import fields, items, text
 from hps.trust.encoding import to_base64, unbase64
 from hps.trust.public_key import PublicKey
-from hps.trust.shape import fields, items, text
 from hps.trust.signer import Signer
 
 

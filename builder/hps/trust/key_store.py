@@ -17,6 +17,7 @@ import platformdirs
 
 from hps import canonical
 from hps.errors import KeyUnusableError
+from hps.oci.shape import fields, items, text
 from hps.store.filesystem import sync_folder
 from hps.trust.authorised import AuthorisedSigner, default_builder
 from hps.trust.file_key import FileKey
@@ -25,7 +26,6 @@ from hps.trust.predicates import ROLES
 from hps.trust.private_file import check_folder, read_private, read_unchanged, write_new
 from hps.trust.public_key import PublicKey
 from hps.trust.secret import Secrets
-from hps.trust.shape import fields, items, text
 from hps.trust.signer import Signer
 
 FOLDER = "HPS_KEYS"

@@ -5,19 +5,19 @@ Trusted keys come from here alone, never from what is verified.
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from hps.config.load import DEEP_KEY
+from hps.config.deep_key import DEEP_KEY
 from hps.errors import ConfigError, KeyUnusableError
+from hps.trust.json_schema import faults as schema_faults
+from hps.trust.policy_schema import SCHEMA
 from hps.trust.predicates import PROVENANCE, ROLES, SBOM, SIGNATURE
 from hps.trust.public_key import PublicKey
 
 SHORT = {"provenance": PROVENANCE, "sbom": SBOM, "signature": SIGNATURE}
 _LARGEST = 1 << 20  # bytes of a policy file
-Name = Annotated[str, Field(min_length=1, max_length=100)]
+_ANY_SIGNATURE = ({"predicate": "signature"},)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,58 +74,36 @@ class Policy:
             ConfigError: it is none; every fault is in `details`.
         """
         try:
-            if len(data) > _LARGEST:
-                raise ValueError(f"longer than {_LARGEST} bytes")  # noqa: TRY301
-            text = data.decode("utf-8")
-            if DEEP_KEY.search(text):  # tomllib takes quadratic time for it
-                raise ValueError("a key has more parts than any honest one")  # noqa: TRY301
-            document = _Document.model_validate(tomllib.loads(text))
-        except ValidationError as error:
-            raise _faulty(where, tuple(_line(fault) for fault in error.errors())) from error
+            document = _document(data)
         except (ValueError, RecursionError) as error:
             raise _faulty(where, (str(error),)) from error
-        keys, faults = [], []
-        for name, key in document.keys.items():
+        if faults := list(schema_faults(document, SCHEMA)):
+            raise _faulty(where, tuple(faults))
+        keys = []
+        for name, key in document.get("keys", {}).items():
             try:
-                public = PublicKey.from_pem(_pem(key.public, read))
+                public = PublicKey.from_pem(_pem(key["public"], read))
             except (OSError, KeyUnusableError) as error:
                 text = error.message if isinstance(error, KeyUnusableError) else str(error)
                 faults.append(f"keys.{name}.public: {text}")
                 continue
-            predicates = key.predicates or ROLES[key.role]
+            predicates = key.get("predicates") or ROLES[key.get("role", "build")]
             keys.append(TrustedKey(name, public, tuple(_uri(one) for one in predicates)))
-        faults += _contradictions(document) + _twice(keys)
+        required = [_required(one) for one in document.get("require", _ANY_SIGNATURE)]
+        faults += _contradictions(required, document.get("keys", {})) + _twice(keys)
         if faults:
             raise _faulty(where, tuple(faults))
-        return cls(
-            tuple(keys),
-            tuple(_requirement(one, keys) for one in document.require),
-            document.unsigned == "allow",
-        )
+        requirements = tuple(_of_able_keys(one, keys) for one in required)
+        return cls(tuple(keys), requirements, document.get("unsigned") == "allow")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class _Key(_Strict):
-    public: str = Field(min_length=1)
-    role: Literal["build", "rebuild", "file"] = "build"
-    predicates: list[str] = Field(default_factory=list)
-
-
-class _Require(_Strict):
-    predicate: str = Field(min_length=1)
-    keys: list[Name] = Field(default_factory=list)
-    threshold: int = Field(1, ge=1, le=100)
-    builders: list[str] = Field(default_factory=list)
-
-
-class _Document(_Strict):
-    version: Literal[1]
-    unsigned: Literal["refuse", "allow"] = "refuse"
-    keys: dict[Name, _Key] = Field(default_factory=dict)
-    require: list[_Require] = Field(default_factory=lambda: [_Require(predicate="signature")])
+def _document(data: bytes) -> dict[str, Any]:
+    if len(data) > _LARGEST:
+        raise ValueError(f"longer than {_LARGEST} bytes")
+    text = data.decode("utf-8")
+    if DEEP_KEY.search(text):  # tomllib takes quadratic time for it
+        raise ValueError("a key has more parts than any honest one")
+    return tomllib.loads(text)
 
 
 def _pem(text: str, read: Callable[[str], bytes]) -> bytes:
@@ -136,25 +114,30 @@ def _uri(name: str) -> str:
     return SHORT.get(name, name)
 
 
-def _requirement(one: _Require, keys: list[TrustedKey]) -> Requirement:
-    predicate = _uri(one.predicate)
-    able = tuple(key.name for key in keys if predicate in key.predicates)
-    return Requirement(predicate, tuple(one.keys) or able, one.threshold, tuple(one.builders))
+def _required(table: Mapping[str, Any]) -> Requirement:
+    return Requirement(
+        _uri(table["predicate"]),
+        tuple(table.get("keys", ())),
+        table.get("threshold", 1),
+        tuple(table.get("builders", ())),
+    )
 
 
-def _contradictions(document: _Document) -> list[str]:
+def _of_able_keys(one: Requirement, keys: list[TrustedKey]) -> Requirement:
+    """Without keys of its own, those count that may make such statements."""
+    able = tuple(key.name for key in keys if one.predicate_type in key.predicates)
+    return replace(one, keys=one.keys or able)
+
+
+def _contradictions(required: list[Requirement], keys: Mapping[str, object]) -> list[str]:
     faults = []
-    for number, one in enumerate(document.require):
+    for number, one in enumerate(required):
         where = f"require.{number}"
-        faults += [
-            f"{where}.keys: there is no key {name}"
-            for name in one.keys
-            if name not in document.keys
-        ]
-        possible = len(set(one.keys)) if one.keys else len(document.keys)
+        faults += [f"{where}.keys: there is no key {name}" for name in one.keys if name not in keys]
+        possible = len(set(one.keys)) if one.keys else len(keys)
         if one.threshold > possible > 0:
             faults.append(f"{where}.threshold: {one.threshold} of {possible} keys can never sign")
-        if one.builders and _uri(one.predicate) != PROVENANCE:
+        if one.builders and one.predicate_type != PROVENANCE:
             faults.append(f"{where}.builders: only provenance names a builder")
     return faults
 
@@ -168,12 +151,6 @@ def _twice(keys: list[TrustedKey]) -> list[str]:
         if other != key.name:
             faults.append(f"keys.{key.name}: it is the same key as {other}")
     return faults
-
-
-def _line(fault: object) -> str:
-    found = dict(fault) if isinstance(fault, dict) else {}
-    where = ".".join(str(part) for part in found.get("loc", ()))
-    return f"{where or 'document'}: {found.get('msg')}"
 
 
 def _faulty(where: str, faults: tuple[str, ...]) -> ConfigError:

@@ -13,11 +13,11 @@ from hps.digest import Digest
 from hps.errors import MalformedError
 from hps.oci.attachment import Attachment
 from hps.oci.image import CONFIG_TYPE, MANIFEST_TYPE
+from hps.oci.shape import fields, text
 from hps.trust.authorised import AuthorisedSigner
 from hps.trust.encoding import to_base64, unbase64
 from hps.trust.predicates import SIGNATURE
 from hps.trust.public_key import PublicKey
-from hps.trust.shape import fields, text
 
 PAYLOAD_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json"
 SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature"

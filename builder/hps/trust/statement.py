@@ -10,8 +10,8 @@ from typing import Any, Self
 from hps import canonical
 from hps.digest import Digest
 from hps.errors import MalformedError
+from hps.oci.shape import fields, items, text
 from hps.trust.predicates import OLDER_STATEMENT_TYPE, STATEMENT_TYPE
-from hps.trust.shape import fields, items, text
 
 _MOST_SUBJECTS = 10_000
 _LARGEST = 64 << 20  # bytes; a large SBOM has a few
