@@ -19,6 +19,7 @@ from hps.derivation.scheduler import Outputs
 from hps.digest import Blob, Digest
 from hps.errors import LockError, NotReproducibleError, StoreError
 from hps.layer.index import IndexLine, first_difference, read_index
+from hps.lock.environment import with_environment
 from hps.lock.records import Layer, Lock, LockedTarget, Sdist
 from hps.lock.stale import fresh_target
 from hps.oci.attachment import Attachment
@@ -124,7 +125,7 @@ def _build(
         layers.append(_layer("trees", done[trees], locked=False))
     image = assemble(
         reference,
-        config.image,
+        with_environment(config.image, locked.layers),
         [layer.blob for layer in layers],
         platform=config.platform,
         epoch=lock.source_date_epoch,

@@ -81,39 +81,47 @@ def _signing_settings(context: click.Context) -> "Signing | None":
     return project(context).config.signing
 
 
+_STORE = click.option(
+    "--store",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the store (default: $HPS_STORE, else the user's cache folder).",
+)
+_OFFLINE = click.option("--offline", is_flag=True, help="Fetch nothing; use what the store has.")
+_JOBS = click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=None,
+    help="Steps at a time (default: the cores this process may use).",
+)
+_INDEX = click.option(
+    "-p",
+    "--index",
+    "indexes",
+    multiple=True,
+    metavar="[ALIAS=]URL",
+    help="Address of a Python index on this machine; without ALIAS, of `default`. "
+    "It never enters the lock.",
+)
+_SANDBOX = click.option(
+    "--sandbox",
+    type=click.Choice(["bubblewrap", "docker"]),
+    default="bubblewrap",
+    show_default=True,
+    help="What runs code of packages.",
+)
+
+
+def fetch_options(function: F) -> F:
+    """Options of every verb that fetches and runs nothing."""
+    for option in (_STORE, _OFFLINE, _INDEX):
+        function = option(function)
+    return function
+
+
 def work_options(function: F) -> F:
     """Options of every verb that fetches and builds."""
-    for option in (
-        click.option(
-            "--store",
-            type=click.Path(file_okay=False, path_type=Path),
-            help="Folder of the store (default: $HPS_STORE, else the user's cache folder).",
-        ),
-        click.option("--offline", is_flag=True, help="Fetch nothing; use what the store has."),
-        click.option(
-            "-j",
-            "--jobs",
-            type=click.IntRange(1, 64),
-            default=None,
-            help="Steps at a time (default: the cores this process may use).",
-        ),
-        click.option(
-            "-p",
-            "--index",
-            "indexes",
-            multiple=True,
-            metavar="[ALIAS=]URL",
-            help="Address of a Python index on this machine; without ALIAS, of `default`. "
-            "It never enters the lock.",
-        ),
-        click.option(
-            "--sandbox",
-            type=click.Choice(["bubblewrap", "docker"]),
-            default="bubblewrap",
-            show_default=True,
-            help="What runs code of packages.",
-        ),
-    ):
+    for option in (_STORE, _OFFLINE, _JOBS, _INDEX, _SANDBOX):
         function = option(function)
     return function
 
