@@ -18,6 +18,7 @@ from typing import Protocol, Self
 from hps.config.schema import ImageSettings
 from hps.derivation.bubblewrap import find_bwrap, root_arguments
 from hps.errors import RunError, UsageError
+from hps.store.inherited import inherited
 
 PORT_NAMES = ("HPS_HTTP_PORT", "HPS_GRPC_PORT", "HPS_METRICS_PORT")
 _POLL = 0.2  # seconds between two looks
@@ -142,7 +143,10 @@ class Bubblewrapped:
         checked(run)
         self._run = run
         # A session of its own: Ctrl-C reaches hps alone, which then ends the image in order.
-        self._process = subprocess.Popen(command_line(run, find_bwrap()), start_new_session=True)
+        # Its environment is empty: that of bwrap can be read inside, in /proc/1/environ.
+        self._process = subprocess.Popen(
+            command_line(run, find_bwrap()), env={}, start_new_session=True
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -216,7 +220,7 @@ def execute(running: Running, command: Sequence[str]) -> int:
     """Run a command of this machine beside the image; it finds the ports in its environment."""
     told = {name: str(port) for name, port in zip(PORT_NAMES, running.ports, strict=True)}
     try:
-        return subprocess.run(command, check=False, env=os.environ | told).returncode
+        return subprocess.run(command, check=False, env=inherited() | told).returncode
     except OSError as error:
         raise UsageError(f"cannot run {command[0]}: {error.strerror}") from None
 

@@ -78,6 +78,7 @@ class Bubblewrap:
                 raise SandboxError("the build was interrupted before this step began")
             process = subprocess.Popen(
                 line,
+                env={},  # bwrap's own can be read inside: /proc/1/environ, whatever --clearenv does
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

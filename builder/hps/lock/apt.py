@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from hps.errors import FetchError, HpsError, IntegrityError, LockError, NotFoundError
+from hps.store.inherited import foreign
 
 DEBIAN_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _ATTEMPTS = 3  # to fetch indexes
@@ -147,7 +148,7 @@ class Apt:
         (lists / "partial").mkdir(parents=True, exist_ok=True)
         (root / "state/status").touch()
         inherited = subprocess.run(
-            ["apt-config", "dump"], capture_output=True, text=True, check=False
+            ["apt-config", "dump"], env=foreign(), capture_output=True, text=True, check=False
         ).stdout
         self._config = root / "apt.conf"
         self._config.write_text(
@@ -202,7 +203,7 @@ class Apt:
     def _run(self, *argv: str) -> "subprocess.CompletedProcess[str]":
         with subprocess.Popen(
             argv,
-            env=os.environ | {"APT_CONFIG": str(self._config), "LC_ALL": "C"},
+            env=foreign() | {"APT_CONFIG": str(self._config), "LC_ALL": "C"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from hps.errors import FetchError, HpsError, LockError, OfflineError, ResolutionError
+from hps.store.inherited import foreign
 
 _KEPT = re.compile(
     r"UV_(CACHE_DIR|SYSTEM_CERTS|NATIVE_TLS|INSECURE_HOST|KEYRING_PROVIDER|CREDENTIALS_DIR"
@@ -42,7 +43,7 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
     """What uv sees of an environment."""
     kept = {
         name: value
-        for name, value in inherited.items()
+        for name, value in foreign(inherited).items()
         if name not in _DROPPED and (not name.startswith("UV_") or _KEPT.fullmatch(name))
     }
     return kept | {"NO_COLOR": "1", "LC_ALL": "C.UTF-8"}
@@ -64,7 +65,13 @@ def find_uv() -> str:
 @lru_cache(maxsize=1)
 def uv_version() -> str:
     """The version that `uv --version` reports, for the resolver record."""
-    done = subprocess.run([find_uv(), "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [find_uv(), "--version"],
+        env=environment(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.split()[1]
 
 

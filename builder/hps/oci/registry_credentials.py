@@ -16,6 +16,7 @@ from typing import Any
 from hps.errors import FetchError
 from hps.oci.reference import Reference
 from hps.oci.registry_auth import Credentials
+from hps.store.inherited import inherited
 
 HELPER_SECONDS = 30.0  # a helper may ask the user to unlock a keychain
 _LIMIT = 1 << 20  # bytes of a configuration file
@@ -150,7 +151,7 @@ def _ask(
             capture_output=True,
             timeout=seconds,
             check=False,
-            env=dict(environment),
+            env=inherited(environment),
         )
     except OSError as error:
         raise FetchError(

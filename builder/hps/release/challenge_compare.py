@@ -14,6 +14,7 @@ from typing import BinaryIO
 from hps.digest import Digest
 from hps.layer.index import IndexLine, read_index
 from hps.release.challenge_run import Made
+from hps.store.inherited import foreign
 
 PATHS = 20  # named in a report for each layer; all are counted
 _BEFORE, _AFTER = 16, 48  # bytes shown around the first one that differs
@@ -250,6 +251,7 @@ def diffoscope(path: str, tars: tuple[Path, Path]) -> str | None:
             done = subprocess.run(
                 [program, *limit, *(str(file.relative_to(name)) for file in files)],
                 check=False,
+                env=foreign(),
                 cwd=name,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hps.release.challenge_conditions import STRANGER, Machine
 from hps.release.challenge_start import NAMESPACES, USER_NAMESPACE, binary_format, code, environment
+from hps.store.inherited import foreign
 
 _CLOCK_LIBRARIES = ("usr/lib/*/faketime", "usr/lib64/faketime", "usr/local/lib/faketime")
 _EMULATORS = ("qemu-x86_64-static", "qemu-x86_64")
@@ -58,7 +59,7 @@ def _fault(line: Sequence[str], env: Mapping[str, str] | None = None) -> str | N
             stderr=subprocess.PIPE,
             timeout=_PATIENCE,
             cwd="/",
-            env=env,
+            env=foreign() if env is None else env,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
@@ -172,7 +173,13 @@ def _version(path: Path) -> str:
     try:
         line = [str(path), "-c", program]
         done = subprocess.run(
-            line, check=True, capture_output=True, text=True, timeout=_PATIENCE, cwd="/"
+            line,
+            env=foreign(),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            cwd="/",
         )
     except (OSError, subprocess.SubprocessError):
         return str(path)

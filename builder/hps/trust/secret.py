@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hps.errors import KeyUnusableError
+from hps.store.inherited import PASSPHRASE, PIN
 from hps.trust.pkcs11_uri import KeyUri
 
-PASSPHRASE = "HPS_KEY_PASSPHRASE"  # noqa: S105 - the name of a variable
-PIN = "HPS_KEY_PIN"
 _FILE = "_FILE"
 _LONGEST = 1023  # bytes that cryptography takes for a passphrase
 
