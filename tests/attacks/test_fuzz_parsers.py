@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,17 @@ def test_the_seeds_are_read(tmp_path: Path, name: str) -> None:
     assert refused < len(seeds)
 
 
+def zip_sdist(at: int, value: bytes) -> bytes:
+    """An sdist as a zip, with other bytes in both headers of its member."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("\u00e9-1/pyproject.toml", "")  # its name is flagged as UTF-8
+    data = bytearray(out.getvalue())
+    for start in (0, data.index(b"PK\1\2") + (16 if at > 26 else 2)):
+        data[start + at : start + at + len(value)] = value
+    return bytes(data)
+
+
 # What fuzzing once found: it ended in a traceback, or not within minutes.
 FOUND = [
     ("lock", b"version = 1\na = " + b"9" * 5000),
@@ -312,6 +324,9 @@ FOUND = [
     ("simple index, HTML", b"<!--" * 200_000),
     ("simple index, HTML", b"<a " * 200_000),
     ("simple index, HTML", b"<a href='" * 100_000),
+    ("sdist", zip_sdist(30, b"\xe6\x28")),  # a name that is not UTF-8
+    ("sdist", zip_sdist(6, b"\x01\x08")),  # an encrypted member
+    ("sdist", zip_sdist(8, b"\x63\x00")),  # a compression that nobody knows
 ]
 
 

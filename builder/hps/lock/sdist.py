@@ -25,7 +25,10 @@ from hps.store.python_index import IndexFile
 
 _LARGEST_PYPROJECT = 1 << 20  # bytes
 _LARGEST_SDIST = 16 << 30  # bytes unpacked
-_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError)
+_UNREADABLE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError),
+    *(ValueError, RuntimeError),  # of zipfile: names that are not UTF-8; encrypted members
+)
 
 
 @dataclass(frozen=True, slots=True)
