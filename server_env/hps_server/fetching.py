@@ -7,6 +7,7 @@ one that does not exist by nothing.
 """
 
 import asyncio
+import socket
 import time
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ _PIECE = 1 << 18
 _GRACE_SECONDS = 5.0  # the rate of a sender is judged after this time
 _LONGEST = 8192  # characters of a URL; a presigned one has some 500
 _FIRST_FREE_PORT = 1024
+_PREFIX = "The URL cannot be fetched"
 _NOWHERE = "its host cannot be reached or is not allowed"
 
 
@@ -80,6 +82,26 @@ class Fetcher:
             raise _refusal("its port is not allowed")
         self._check_host(host)
         return target
+
+    async def check_address(self, url: str, what: str) -> None:
+        """Refuse a URL that others will ask, when it leads inside now.
+
+        Raises:
+            Refused: the message begins with `what`.
+        """
+        try:
+            target = self.check(url)
+            if not self._limits.fetch_proxy:
+                resolver = _resolver(private=self._limits.fetch_allow_private)
+                host = target.raw_host or ""
+                await asyncio.wait_for(
+                    resolver.resolve(host, target.port or 0, socket.AF_UNSPEC),
+                    self._limits.fetch_total_seconds,
+                )
+        except (OSError, asyncio.TimeoutError):  # noqa: UP041 - see fetch()
+            raise Refused(f"{what}: {_NOWHERE}") from None
+        except Refused as refused:
+            raise Refused(str(refused).replace(_PREFIX, what)) from None
 
     def _check_host(self, host: str) -> None:
         limits = self._limits
@@ -167,7 +189,7 @@ class Fetcher:
 
 
 def _refusal(reason: str) -> Refused:
-    return Refused(f"The URL cannot be fetched: {reason}")
+    return Refused(f"{_PREFIX}: {reason}")
 
 
 def _is_address(host: str) -> bool:
@@ -180,8 +202,6 @@ def _is_address(host: str) -> bool:
 
 
 def _resolver(*, private: bool) -> "aiohttp.abc.AbstractResolver":
-    import socket  # noqa: PLC0415 - see _follow()
-
     import aiohttp  # noqa: PLC0415 - see _follow()
 
     class CheckedResolver(aiohttp.ThreadedResolver):

