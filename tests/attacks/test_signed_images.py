@@ -298,7 +298,7 @@ def test_an_honest_archive(archive: Path) -> None:
     [
         "/etc/passwd", "../x", "a/../../x", "./a/../../x", "blobs/sha256/../../index.json",
         "a\\b", "..\\x", "C:x", "a\nb", "a\tb", "a\x1b[2J", "trailing.", "trailing ",
-        "INDEX.JSON", "index.json ", "nul", "blobs//sha256/x", "\uff49ndex.json", "é", "e\u0301",
+        "", "INDEX.JSON", "index.json ", "nul", "blobs//sha256/x", "\uff49ndex.json", "é", "e\u0301",
     ],
 )  # fmt: skip
 def test_16_odd_names(archive: Path, name: str) -> None:

@@ -77,7 +77,9 @@ def test_the_page_of_attacks_names_tests_that_are_there() -> None:
 def test_every_numbered_attack_is_on_its_page() -> None:
     page = (ROOT / "docs" / "explanation" / "attacks.md").read_text(encoding="utf-8")
     rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line[:1] == "|"}
-    for path in (ROOT / "tests" / "attacks").glob("test_signed_*.py"):
+    numbers = [int(each) for each in rows if each.isdecimal()]
+    assert sorted(numbers) == list(range(1, 39))
+    for path in (ROOT / "tests" / "attacks").glob("test_*.py"):
         for number in set(re.findall(r"\ndef test_(\d+)_", path.read_text(encoding="utf-8"))):
             assert f"{path.name}::test_{number}`" in rows[number]
 

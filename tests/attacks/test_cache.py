@@ -1,0 +1,117 @@
+"""A store in which somebody else has written: what was made before is proved, not believed.
+
+The numbers are those of docs/explanation/attacks.md.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from hps.build.image import build
+from hps.derivation.record import Derivation
+from hps.digest import Blob, Digest
+from hps.errors import HpsError, NotReproducibleError
+from hps.oci.layout import check_layout
+from hps.store.blobs import Store
+from hps.store.traces import Trace
+from tests.build.laboratory import Laboratory, tar_gz
+
+PARTS: dict[str, object] = {
+    "kind": "wheel/1",
+    "inputs": {"wheel": Digest.of(b"wheel"), "tool": Digest.of(b"tool")},
+    "parameters": {"argv": ["python3.11", "-I"], "environment": {"LC_ALL": "C"}},
+}
+
+
+def named(**changed: object) -> Digest:
+    return Derivation(label="", **(PARTS | changed)).digest  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"kind": "wheel/2"},
+        {"inputs": {"wheel": Digest.of(b"wheel"), "tool": Digest.of(b"another tool")}},
+        {"inputs": {"tool": Digest.of(b"wheel"), "wheel": Digest.of(b"tool")}},
+        {"inputs": {"wheel": Digest.of(b"wheel")}},
+        {"parameters": {"argv": ["python3.11"], "environment": {"LC_ALL": "C"}}},
+        {"parameters": {"argv": ["python3.11", "-I"], "environment": {"LC_ALL": "C.UTF-8"}}},
+        {"parameters": {"argv": ["python3.11 -I"], "environment": {"LC_ALL": "C"}}},
+    ],
+)
+def test_28_another_tool_or_environment_is_another_step(changed: Mapping[str, object]) -> None:
+    assert named(**changed) != named()
+
+
+def test_28_one_step_with_two_results(tmp_path: Path) -> None:
+    """Who comes second is told, and the first result stays."""
+    store, step = Store(tmp_path / "store"), named()
+    good, evil = (Blob(Digest.of(data), len(data)) for data in (b"good", b"evil"))
+    store.traces.put(step, {"kind": "wheel/1"}, {"layer": good})
+    with pytest.raises(NotReproducibleError):
+        store.traces.put(step, {"kind": "wheel/1"}, {"layer": evil})
+    assert store.traces.get(step) == {"layer": good}
+
+
+def outcome(lab: Laboratory, *, again: bool = False) -> str:
+    try:
+        return str(build(lab.open(), "cpu", again=again).image.digest)
+    except HpsError:
+        return "refused"
+
+
+@pytest.mark.network
+def test_28_a_step_that_is_said_to_have_made_something_else(lab: Laboratory) -> None:
+    """Every trace forged, one by one, to name bytes that are whole and are in the store.
+
+    The lock says what layers must come out, so no image comes out that is another one. The trees
+    of the project are in no lock: of their layer a trace is believed, until --check makes it again.
+    """
+    image, store = lab.image(), lab.open().store
+    evil = tar_gz({"evil": "evil"})
+    blob = lab.folder / "evil"
+    blob.write_bytes(evil)
+    lab.run("store", "add", str(blob))
+    forged, believed = 0, set[str]()
+    for trace in [one for one in store.traces.all() if isinstance(one, Trace)]:
+        outputs = dict.fromkeys(trace.outputs, Blob(Digest.of(evil), len(evil)))
+        path = store.traces.path(trace.derivation)
+        honest = path.read_bytes()
+        path.unlink()
+        store.traces.put(trace.derivation, trace.record, outputs)
+        shutil.rmtree(lab.folder / ".hps", ignore_errors=True)
+        if outcome(lab) not in {image, "refused"}:
+            believed.add(trace.record["kind"])
+            assert outcome(lab, again=True) == "refused", trace.record["kind"]
+        path.unlink()
+        path.write_bytes(honest)
+        forged += 1
+    assert forged > 5
+    assert believed == {"trees-layer/1"}
+    assert outcome(lab) == image
+
+
+@pytest.mark.network
+def test_28_bytes_changed_in_the_store(lab: Laboratory) -> None:
+    """Of every blob one byte, its size and times as before: all are found, none is used."""
+    image = lab.image()
+    changed = []
+    for path in sorted((lab.store / "blobs" / "sha256").iterdir()):
+        before = path.stat()
+        data = bytearray(path.read_bytes())
+        if data:
+            data[len(data) // 2] ^= 1
+            path.unlink()  # the blob of this store alone
+            path.write_bytes(data)
+            path.chmod(before.st_mode)
+            os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+            changed.append(path.name)
+    done = lab.run("store", "verify", code=5)
+    assert sum(name in done.out + done.err for name in changed) == len(changed) > 20
+
+    shutil.rmtree(lab.folder / ".hps")
+    assert lab.run("build", "--frozen").out == f"{image} cpu\n"
+    check_layout(lab.layout)
