@@ -73,6 +73,11 @@ ATTEST = Command(
     "cosign3",
     f"attest --key {{private}} {_OFFLINE} --type slsaprovenance1 --predicate {{predicate}} {{image}}",
 )
+OLDER_ATTEST = Command(
+    "cosign2",
+    "attest --key {private} --tlog-upload=false --yes --type slsaprovenance1 "
+    "--predicate {predicate} {image}",
+)
 SIGN_FILE = [
     Command("cosign3", f"sign-blob --key {{private}} {_OFFLINE} --bundle {{bundle}} {{file}}"),
     Command(
@@ -99,6 +104,7 @@ EVERY = [
     *SIGN,
     SIGN_ALL,
     ATTEST,
+    OLDER_ATTEST,
     *SIGN_FILE,
     ATTEST_FILE,
     GENERATE_KEY,

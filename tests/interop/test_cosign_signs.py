@@ -15,6 +15,7 @@ from tests.interop.commands import (
     ATTEST,
     ATTEST_FILE,
     IMPORT_KEY,
+    OLDER_ATTEST,
     SIGN,
     SIGN_FILE,
     Command,
@@ -54,6 +55,25 @@ def test_attestation_of_an_image(
     assert verdict.good, verdict
     stranger = check(site.stranger.public, PROVENANCE)
     assert codes(site.verified("attested", stranger)) == {"predicate-missing", "key-untrusted"}
+
+
+def test_older_attestation_of_an_image(
+    clients: Clients, site: Site, things: dict[str, Path], key: PublicKey
+) -> None:
+    """cosign 2.5 keeps the envelope at the tag sha256-<hex>.att, without a bundle."""
+    site.carry(clients, "older-attested", ())
+    image = f"{site.registry.host}/older-attested@{site.image.digest}"
+    said = OLDER_ATTEST.run(clients, site.home, image=image, **things)
+    assert said is None, said
+    (verdict,) = site.verified("older-attested", check(key, PROVENANCE))
+    assert verdict.good, verdict
+    assert [one.form for one in verdict.accepted] == ["attestation"]
+    stranger = check(site.stranger.public, PROVENANCE)
+    assert codes(site.verified("older-attested", stranger)) == {
+        "predicate-missing",
+        "key-untrusted",
+    }
+    assert codes(site.verified("older-attested", check(key, SIGNATURE))) == {"predicate-missing"}
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -41,6 +40,7 @@ LIKELY = st.fixed_dictionaries(
         ),
     },
 )
+jsonschema = pytest.importorskip("jsonschema")
 ORACLE = jsonschema.Draft202012Validator(SCHEMA)
 
 

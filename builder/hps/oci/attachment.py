@@ -132,6 +132,16 @@ def signature_subject(tag: str) -> Digest | None:
     return tag_subject(tag) if tag.endswith(".sig") else None
 
 
+def attestation_tag(subject: Digest) -> str:
+    """The tag at which cosign 2 keeps attestations of a subject."""
+    return f"sha256-{subject.hex}.att"
+
+
+def attestation_subject(tag: str) -> Digest | None:
+    """What the older attestations at a tag `sha256-<hex>.att` speak of; None for another tag."""
+    return tag_subject(tag) if tag.endswith(".att") else None
+
+
 def fallback_index(subject: Digest, referrers: Iterable[Attachment]) -> Attachment:
     """The index that lists the referrers of a subject where no referrers API does."""
     listed = sorted((one.descriptor() for one in referrers), key=lambda one: str(one["digest"]))

@@ -4,10 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from hps import canonical
+from hps.errors import MalformedError
 from hps.oci.shape import fields, items, text
 from hps.trust.encoding import to_base64, unbase64
 from hps.trust.public_key import PublicKey
 from hps.trust.signer import Signer
+
+# The layers of older attestations (sigstore/cosign, specs/ATTESTATION_SPEC.md).
+ENVELOPE_TYPE = "application/vnd.dsse.envelope.v1+json"
+LARGEST = 64 << 20  # bytes; one that holds a large SBOM has a few
 
 
 def pae(payload_type: str, payload: bytes) -> bytes:
@@ -32,6 +38,18 @@ class Envelope:
     def sign(cls, payload_type: str, payload: bytes, signer: Signer) -> Self:
         """Sign a payload."""
         return cls(payload_type, payload, signer.sign(pae(payload_type, payload)))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read an envelope that stands alone; nothing is verified.
+
+        Raises:
+            MalformedError: it does not follow the specification, or is too large.
+        """
+        try:
+            return cls.from_json(canonical.loads(data, max_bytes=LARGEST))
+        except ValueError as error:
+            raise MalformedError("an envelope cannot be read", got=error) from error
 
     @classmethod
     def from_json(cls, value: object) -> Self:

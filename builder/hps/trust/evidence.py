@@ -5,8 +5,9 @@ from collections.abc import Iterable, Iterator
 
 from hps.digest import Digest
 from hps.errors import MalformedError
-from hps.oci.attachment import Attachment, signature_subject
+from hps.oci.attachment import Attachment, attestation_subject, signature_subject
 from hps.trust.bundle import BUNDLE_TYPE, Bundle
+from hps.trust.dsse import ENVELOPE_TYPE, Envelope
 from hps.trust.judge import Evidence
 from hps.trust.simple_signing import PAYLOAD_TYPE, SIGNATURE_ANNOTATION, SimpleSignature
 
@@ -19,6 +20,8 @@ def evidence_of(subject: Digest, attachments: Iterable[Attachment]) -> list[Evid
             found += _bundles(one)
         elif one.tag is not None and signature_subject(one.tag) == subject:
             found += _simple(one)
+        elif one.tag is not None and attestation_subject(one.tag) == subject:
+            found += _attestations(one)
     return found
 
 
@@ -52,5 +55,19 @@ def _simple(attachment: Attachment) -> Iterator[Evidence]:
             continue
         try:
             yield Evidence(where, SimpleSignature.read(blob, text), Digest.of(blob))
+        except MalformedError as error:
+            yield Evidence(where, error)
+
+
+def _attestations(attachment: Attachment) -> Iterator[Evidence]:
+    """What `cosign attest` of version 2 keeps (sigstore/cosign, specs/ATTESTATION_SPEC.md)."""
+    layers = json.loads(attachment.manifest)["layers"]
+    for number, (layer, blob) in enumerate(zip(layers, attachment.blobs[1:], strict=True)):
+        where = f"attestation {number} at {attachment.tag}"
+        if layer["mediaType"] != ENVELOPE_TYPE:
+            yield Evidence(where, MalformedError("no attestation", got=layer["mediaType"]))
+            continue
+        try:
+            yield Evidence(where, Bundle(Envelope.from_bytes(blob)), Digest.of(blob), alone=True)
         except MalformedError as error:
             yield Evidence(where, error)

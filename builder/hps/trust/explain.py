@@ -80,6 +80,24 @@ def explain_file(path: str, bundle: str, verdict: Verdict, policy: Policy) -> li
     return [*found, Section("skopeo", (), "it checks images only")]
 
 
+def explain_package(
+    folder: str, manifest: str, bundle: str, verdict: Verdict, policy: Policy
+) -> list[Section]:
+    """A package of `hps assemble`: its manifest and bundle as files, and what they list."""
+    if odd := _odd(folder):
+        return [odd]
+    listed = f'm["sha256"] + "  " + m["path"] for m in json.load(open("{manifest}"))["members"]'
+    program = f"import json; print(*({listed}), sep=chr(10))"
+    check = f"python3 -c '{program}' | sha256sum --check --quiet"
+    members = Section(
+        "sha256sum and Python",
+        (f"( cd {_quoted(folder)} && {check} )",),
+        "who signed the manifest, and files that it does not list",
+    )
+    signed = explain_file(f"{folder}/{manifest}", f"{folder}/{bundle}", verdict, policy)
+    return [members, *signed]
+
+
 def explain_layout(folder: str, verdicts: Sequence[Verdict], policy: Policy) -> list[Section]:
     """A layout."""
     if odd := _odd(folder):
@@ -149,6 +167,9 @@ def _cosign(verdict: Verdict, policy: Policy, what: str, leaves_out: str) -> lis
         arguments = f"--key {_key_of(one, policy)} {_NO_LOG}"
         if one.form == "simple-signing":
             older.append(f"cosign verify {arguments} {what}")
+        elif one.form == "attestation":
+            kind = shlex.quote(one.predicate_type)
+            older.append(f"cosign verify-attestation --type {kind} {arguments} {what}")
         elif one.predicate_type == SIGNATURE:
             current.append(f"cosign verify {arguments} {what}")
         else:

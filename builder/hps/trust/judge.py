@@ -25,12 +25,14 @@ class Evidence:
     Args:
         where: how people find it again.
         document: as it was read, or why it could not be.
-        digest: of the bytes of the bundle, or of the payload of a simple signature.
+        digest: of the bytes of the bundle or envelope, or of the payload of a simple signature.
+        alone: the envelope of the bundle was found without one, as older clients keep it.
     """
 
     where: str
     document: Bundle | SimpleSignature | MalformedError
     digest: Digest | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,7 @@ def _weigh(evidence: Evidence, subject: Digest, policy: Policy, now: datetime) -
         key.name,
         key.public.fingerprint,
         claim.builder,
-        _form(document),
+        "attestation" if evidence.alone else _form(document),
         where,
         evidence.digest,
     )

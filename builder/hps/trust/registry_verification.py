@@ -11,12 +11,13 @@ from pathlib import Path
 
 from hps.digest import Blob, Digest
 from hps.errors import IntegrityError, LimitError, MalformedError, NotFoundError
-from hps.oci.attachment import Attachment
+from hps.oci.attachment import Attachment, attestation_tag
 from hps.oci.documents import Descriptor, Index, Manifest, parse
 from hps.oci.layout_reading import MOST_ENTRIES
 from hps.oci.registry import ManifestDocument, Registry
 from hps.trust.bundle import BUNDLE_TYPE
 from hps.trust.bundle import LARGEST as LARGEST_BUNDLE
+from hps.trust.dsse import LARGEST as LARGEST_ENVELOPE
 from hps.trust.evidence import evidence_of
 from hps.trust.judge import Evidence, judge, malformed
 from hps.trust.simple_signing import signature_tag
@@ -97,7 +98,11 @@ class _Verifier:
     def judged(self, name: str, document: ManifestDocument) -> Verdict:
         """The verdict by signatures alone."""
         subject = document.digest
-        evidence = [*self._older(subject), *self._referrers(subject)]
+        evidence = [
+            *self._older(subject, signature_tag(subject), _LARGEST_SIGNATURE),
+            *self._older(subject, attestation_tag(subject), LARGEST_ENVELOPE),
+            *self._referrers(subject),
+        ]
         found = judge(evidence, subject, self.check.policy, now=self.check.now)
         return Verdict(name, subject, found.accepted, found.reasons, found.notes)
 
@@ -143,16 +148,16 @@ class _Verifier:
             return malformed(error, where)
         return None
 
-    def _older(self, subject: Digest) -> list[Evidence]:
-        tag = signature_tag(subject)
+    def _older(self, subject: Digest, tag: str, limit: int) -> list[Evidence]:
+        """What cosign 2 keeps at a tag, one layer for each document of at most `limit` bytes."""
         try:
             document = self.registry.manifest(tag)
             manifest = parse(Manifest, Path(tag), document.data)
-            attachment = self._attachment(document, manifest, tag=tag, limit=_LARGEST_SIGNATURE)
+            attachment = self._attachment(document, manifest, tag=tag, limit=limit)
         except NotFoundError:
             return []
         except IntegrityError as error:
-            return [_unreadable(f"the signatures at {tag}", error)]
+            return [_unreadable(f"what is kept at {tag}", error)]
         return evidence_of(subject, [attachment])
 
     def _referrers(self, subject: Digest) -> list[Evidence]:
@@ -206,6 +211,8 @@ class _Verifier:
             raise LimitError(
                 f"it has {len(manifest.layers)} layers", expected=f"at most {MOST_ENTRIES}"
             )
+        if sum(one.size for one in manifest.layers) > _ALL_EVIDENCE:
+            raise LimitError("its layers are too large", expected=f"at most {_ALL_EVIDENCE} bytes")
         blobs = [self.registry.read(Blob(one.digest, one.size), limit) for one in manifest.layers]
         return Attachment(
             document.data,

@@ -14,8 +14,9 @@ POLICY = 32
 CONTENT = 64
 FRESHNESS = 128
 
-# A statement in an envelope, a bare signature of a file, or a simple signature of an image.
-Form = Literal["bundle", "message-signature", "simple-signing"]
+# A statement in the envelope of a bundle or in one that stands alone, a bare signature of a file,
+# or a simple signature of an image.
+Form = Literal["bundle", "attestation", "message-signature", "simple-signing"]
 
 
 class Kind(NamedTuple):
@@ -134,7 +135,7 @@ class Accepted:
     builder: str | None = None
     form: Form = "bundle"
     where: str = ""  # how people find the document again
-    document: Digest | None = None  # of the bundle's bytes, or of a simple signature's payload
+    document: Digest | None = None  # of the bundle, envelope, or simple payload
 
     @property
     def older(self) -> bool:
