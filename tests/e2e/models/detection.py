@@ -22,9 +22,7 @@ def detector(folder: Path, name: str, labels: "list[str]", seed: int) -> None:
     def forward(self: Any, image: Any, scale: Any) -> Any:
         return _boxes(self, image, scale), _counts(image)
 
-    write(
-        folder, forward, _weights(labels, seed), [_IMAGE, _PAIR], _configuration(name, labels)
-    )
+    write(folder, forward, _weights(labels, seed), [_IMAGE, _PAIR], _configuration(name, labels))
 
 
 def detector_of_sizes(folder: Path, name: str, labels: "list[str]", seed: int) -> None:
@@ -49,9 +47,7 @@ def rotated_detector(folder: Path, name: str, labels: "list[str]", seed: int) ->
         corners += [(left + right) / 2, bottom, left, (top + bottom) / 2]
         return paddle.concat([boxes[:, :2], *corners], axis=1), _counts(image)
 
-    write(
-        folder, forward, _weights(labels, seed), [_IMAGE, _PAIR], _configuration(name, labels)
-    )
+    write(folder, forward, _weights(labels, seed), [_IMAGE, _PAIR], _configuration(name, labels))
 
 
 def instance_segmenter(folder: Path, name: str, labels: "list[str]", seed: int) -> None:

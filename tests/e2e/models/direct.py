@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":  # started by path, for instance inside an image
-    sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+    root = Path(__file__).resolve().parents[3]
+    sys.path[:0] = [str(root), str(root / "server_env")]
 
 from tests.e2e.models import inputs
 
@@ -68,9 +69,7 @@ def attributes(field: str) -> "Callable[[list[Any]], dict[str, Any]]":
         for box in result["boxes"]:
             pairs = zip(box["labels"], box["cls_scores"], strict=True)
             said = [{"label": label, "score": score} for label, score in pairs]
-            found.append(
-                {"bbox": box["coordinate"], "attributes": said, "score": box["det_score"]}
-            )
+            found.append({"bbox": box["coordinate"], "attributes": said, "score": box["det_score"]})
         return {field: found}
 
     return described
@@ -103,8 +102,12 @@ def retrieved(field: str) -> "Callable[[list[Any]], dict[str, Any]]":
         found = []
         for box in result["boxes"]:
             pairs = zip(box["labels"] or [], box["rec_scores"] or [], strict=True)
-            known = [{"label": label, "score": score} for label, score in pairs if label is not None]
-            found.append({"bbox": box["coordinate"], "recResults": known, "score": box["det_score"]})
+            known = [
+                {"label": label, "score": score} for label, score in pairs if label is not None
+            ]
+            found.append(
+                {"bbox": box["coordinate"], "recResults": known, "score": box["det_score"]}
+            )
         return {field: found}
 
     return described
@@ -138,8 +141,10 @@ def answers(models: Path, name: str) -> "dict[str, Any]":
     The pipelines of retrieval are asked with an index of three scenes of which one was added
     later and one removed.
     """
+    from hps_server.paddlex_repairs import repair
     from paddlex import create_pipeline
 
+    repair()
     pipeline = create_pipeline(str(models / name / "pipeline_config.yaml"), device="cpu")
     folder = models / name / "inputs"
     folder.mkdir(exist_ok=True)

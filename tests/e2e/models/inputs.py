@@ -100,7 +100,10 @@ def forecast_csv(seed: int) -> bytes:
 
     random = generator(seed)
     dates = pandas.date_range("2026-01-01", periods=STEPS + 24, freq="h")
-    rows = [f"{date},{value:.3f}" for date, value in zip(dates, random.normal(50, 9, len(dates)), strict=True)]
+    rows = [
+        f"{date},{value:.3f}"
+        for date, value in zip(dates, random.normal(50, 9, len(dates)), strict=True)
+    ]
     return _csv("date,load", rows)
 
 
