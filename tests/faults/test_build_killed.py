@@ -15,7 +15,9 @@ import pytest
 
 from hps.oci.layout import check_layout
 from hps.store.verify import verify
+from hps.trust.key_store import FOLDER
 from tests.build.laboratory import Laboratory, copy_tree
+from tests.faults.project_process import Place
 
 pytestmark = pytest.mark.network
 
@@ -99,6 +101,7 @@ def kill_all(process: "subprocess.Popen[str]") -> None:
 
 
 WORK: dict[str, tuple[str, ...]] = {
+    "signed build": ("build", "--frozen", "--key", "release"),
     "build": ("build", "--frozen"),
     "check": ("build", "--check"),
     "lock": ("lock",),
@@ -130,15 +133,22 @@ def killed_once(lab: Laboratory, words: tuple[str, ...], after: float) -> float 
 
 @pytest.mark.slow
 def test_killed_at_random_moments(lab: Laboratory) -> None:
-    """Up to four kills in a row, then a build. `HPS_KILLS=500` for more, `HPS_SEED` to repeat."""
+    """Up to four kills in a row, then a signed build that is verified.
+
+    `HPS_KILLS=500` for more, `HPS_SEED` to repeat.
+    """
     chance = random.Random(SEED)
     image, lock = lab.image(), lab.lock_path.read_bytes()
+    place = Place(lab.folder.parent)
+    lab.environment[FOLDER] = str(place.keys.folder)
+    lab.run("key", "generate", "release", "--no-passphrase")
+    unsigned = place.reasons(["release"])
     typical = dict.fromkeys(WORK, 2.0)  # seconds that a command takes; follows the machine
     killed = Counter[str]()
     while killed.total() < KILLS:
         forget(lab, chance)
         for _ in range(chance.randint(1, 4)):
-            name = chance.choices(list(WORK), [6, 1, 2, 1])[0]
+            name = chance.choices(list(WORK), [4, 2, 1, 2, 1])[0]
             took = killed_once(lab, WORK[name], chance.uniform(0, typical[name]))
             typical[name] = typical[name] * 1.05 if took is None else took
             killed[name] += took is None
@@ -147,8 +157,10 @@ def test_killed_at_random_moments(lab: Laboratory) -> None:
             assert lab.lock_path.read_bytes() == lock, about
             if lab.layout.exists():
                 check_layout(lab.layout)
-        assert lab.run("build", "--frozen").out == f"{image} cpu\n", about
+                assert place.reasons(["release"]) in {frozenset(), unsigned}, about
+        assert lab.run(*WORK["signed build"]).out == f"{image} cpu\n", about
         check_layout(lab.layout)
+        assert place.reasons(["release"]) == frozenset(), about
     lab.run("store", "collect")
     assert workspace(lab) == []
     assert processes_of(lab) == ""

@@ -1,6 +1,6 @@
 """`kill -9`, a full disk and a failing disk at the effects of whole commands.
 
-A share of the effects in each run, from a random start that is told; all of them, half an hour,
+A share of the effects in each run, from a random start that is told; all of them, an hour,
 with `HPS_EVERY_EFFECT=1`.
 """
 
@@ -19,7 +19,11 @@ from tests.faults.tracer import can_trace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EVERY = os.environ.get("HPS_EVERY_EFFECT") == "1"
-SHARES = {"build": 0.06}  # the others take seconds each
+# Others take seconds each, or have so few effects that one of them is a fifth.
+SHARES = {"build": 0.06, "signed build": 0.03, "signature": 0.03, "attest": 0.03}
+SIGNING = [name for name, one in COMMANDS.items() if one.signs]
+ANY = "one that signs"  # another one in each run
+NAMES = [name for name in COMMANDS if EVERY or name not in SIGNING] + ([] if EVERY else [ANY])
 SEED = int(os.environ.get("HPS_SEED") or random.SystemRandom().randrange(10**6))
 
 pytestmark = [
@@ -28,9 +32,11 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("how", ["kill", "refuse"])
 def test_stopped_anywhere_nothing_is_lost(lab: Laboratory, how: str, name: str) -> None:
+    if name == ANY:
+        name = random.Random(f"{how} {SEED}").choice(SIGNING)
     share = 1.0 if EVERY else SHARES.get(name, 0.01)
     words = [how, name, str(lab.folder.parent), str(share), str(SEED)]
     done = subprocess.run(
@@ -44,5 +50,5 @@ def test_stopped_anywhere_nothing_is_lost(lab: Laboratory, how: str, name: str) 
     assert done.returncode == 0, f"HPS_SEED={SEED}\n{done.stderr}"
     found = json.loads(done.stdout)
     print(f"{how} {name}: {found}, seed {SEED}")
-    assert found["effects"] > 10
+    assert found["effects"] > 4
     assert found["stopped"] > 0
