@@ -17,7 +17,7 @@ import pytest
 
 from hps.digest import Digest
 from hps.trust.public_key import PublicKey
-from tests.interop.clients import DOWNLOAD_SECONDS, NEWEST, UnavailableError, _PrivateApt
+from tests.interop.private_apt import DOWNLOAD_SECONDS, NEWEST, PrivateApt, UnavailableError
 
 pytestmark = pytest.mark.network
 
@@ -45,7 +45,7 @@ def groups() -> list[dict[str, Any]]:
 def _fetch(folder: Path) -> None:
     for name in ("apt", "files"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    apt = _PrivateApt(folder / "apt", time.monotonic() + DOWNLOAD_SECONDS)
+    apt = PrivateApt(folder / "apt", time.monotonic() + DOWNLOAD_SECONDS)
     apt.update()
     apt.unpack([f"{PACKAGE}/{NEWEST}"], folder / "files")
     (vectors,) = (folder / "files").glob(VECTORS)

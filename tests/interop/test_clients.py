@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.clients import Clients, UnavailableError, prepare
+from tests.interop.clients import Clients, prepare
+from tests.interop.private_apt import UnavailableError
 
 ABSENT = Clients({}, "the archive could not be reached")
 
