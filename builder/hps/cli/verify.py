@@ -83,11 +83,11 @@ def command(
     explain: bool,
     as_json: bool,
 ) -> None:
-    """Verify layouts, image archives, files, folders and images in registries.
+    """Verify layouts, image archives, packages, files, folders and images in registries.
 
-    WHAT is a folder that `hps build` wrote, an archive of one, a file with its bundle
-    FILE.sigstore.json beside it, a folder of such files, or HOST/NAME:TAG or HOST/NAME@sha256:HEX.
-    Only the last one uses the network.
+    WHAT is a folder that `hps build` or `hps assemble` wrote, an archive of one, a file with its
+    bundle FILE.sigstore.json beside it, a folder of such files, or HOST/NAME:TAG or
+    HOST/NAME@sha256:HEX. Only the last one uses the network.
 
     Trusted keys come from the policy alone. Signatures are looked at first; then every byte of
     what they cover is hashed, and nothing may be missing or too much.
@@ -182,7 +182,7 @@ class _Thing:
     """One WHAT, and what it turned out to be."""
 
     text: str
-    kind: Literal["layout", "archive", "file", "folder", "registry"]
+    kind: Literal["layout", "package", "archive", "file", "folder", "registry"]
     path: Path
     bundle: Path | None = None
     reference: "Reference | None" = None
@@ -191,13 +191,13 @@ class _Thing:
     def of(cls, text: str, bundle: Path | None) -> Self:
         """Look at what is there; what is no path must be a name in a registry."""
         from hps.oci.archive_files import is_tar
-        from hps.trust.verification import BUNDLE_SUFFIX, bundle_path, is_layout
+        from hps.trust.verification import BUNDLE_SUFFIX, bundle_path
 
         path = Path(text)
         if not path.exists() and not path.is_symlink():
             return cls(text, "registry", path, bundle, _reference(text))
         if path.is_dir():
-            return cls(text, "layout" if is_layout(path) else "folder", path, bundle)
+            return cls(text, _folder_kind(path), path, bundle)
         if path.is_symlink():
             raise UsageError(f"{text} is a symbolic link", hint="name the file that it leads to")
         if path.name.endswith(BUNDLE_SUFFIX):
@@ -240,6 +240,10 @@ class _Thing:
             return verification.verify_layout(self.path, check, asked=asked)
         if self.kind == "archive":
             return verification.verify_archive(self.path, check, asked=asked)
+        if self.kind == "package":
+            from hps.trust.package_verification import verify_package
+
+            return [verify_package(self.path, check, asked=asked)]
         if self.kind == "folder":
             return verification.verify_folder(self.path, check)
         return [verification.verify_file(self.path, check, bundle=self.bundle, asked=asked)]
@@ -247,7 +251,8 @@ class _Thing:
     def explain(self, verdicts: "list[Verdict]", policy: "Policy") -> "list[Section]":
         """How to repeat it without hps."""
         from hps.trust import explain
-        from hps.trust.verification import bundle_path
+        from hps.trust.package_verification import MANIFEST
+        from hps.trust.verification import BUNDLE_SUFFIX, bundle_path
 
         found = [explain.explain_keys(policy)]
         if self.reference is not None:
@@ -256,10 +261,22 @@ class _Thing:
             return found + explain.explain_layout(self.text, verdicts, policy)
         if self.kind == "archive":
             return found + explain.explain_archive(self.text, verdicts, policy)
+        if self.kind == "package":
+            names = (MANIFEST, MANIFEST + BUNDLE_SUFFIX)
+            return found + explain.explain_package(self.text, *names, verdicts[0], policy)
         for verdict in verdicts:
             bundle = str(self.bundle or bundle_path(Path(verdict.subject)))
             found += explain.explain_file(verdict.subject, bundle, verdict, policy)
         return found
+
+
+def _folder_kind(path: Path) -> Literal["layout", "package", "folder"]:
+    from hps.trust.package_verification import is_package
+    from hps.trust.verification import is_layout
+
+    if is_layout(path):
+        return "layout"
+    return "package" if is_package(path) else "folder"
 
 
 def _reference(text: str) -> "Reference":

@@ -11,10 +11,11 @@ from hps.errors import BuildError, UsageError
 from hps.oci.directory import replacing
 from hps.sdk.archive import Member, gzip, tar
 from hps.sdk.catalogue import Pipeline
-from hps.sdk.package import MANIFEST, Ingredients, members
+from hps.sdk.package import Ingredients, members
 from hps.store import whole_file
 from hps.trust.authorised import AuthorisedSigner
 from hps.trust.bundle import Bundle
+from hps.trust.package_verification import MANIFEST
 from hps.trust.predicates import SIGNATURE
 from hps.trust.statement import About, Statement
 from hps.trust.verification import BUNDLE_SUFFIX

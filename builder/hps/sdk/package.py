@@ -13,9 +13,7 @@ from hps.digest import Digest
 from hps.sdk.archive import Member
 from hps.sdk.catalogue import Device, Operation, Pipeline
 from hps.sdk.config_pbtxt import configurations
-
-MANIFEST = "manifest.json"
-FORMAT = 1  # of the manifest
+from hps.trust.package_verification import FORMAT, MANIFEST
 
 _MODEL = b"""\
 from hps_server.triton_model import TritonPythonModel  # noqa: F401

@@ -105,7 +105,7 @@ def verify_file(
     """
     name = str(path)
     try:
-        digest = _digest(path, check)
+        digest = file_digest(path, check)
     except IntegrityError as error:
         return Verdict(name, None, reasons=(malformed(error, name),))
     if asked is not None and asked != digest:
@@ -218,7 +218,8 @@ def _content(
     return tuple(Reason(f"blob-{fault.kind}", fault.path, fault.text) for fault in faults)
 
 
-def _digest(path: Path, check: Check) -> Digest:
+def file_digest(path: Path, check: Check) -> Digest:
+    """The sha256 of a plain file, read in pieces; raises UsageError when it cannot be read."""
     hasher = hashlib.sha256()
     buffer = memoryview(bytearray(_PIECE))
     try:
