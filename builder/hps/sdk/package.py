@@ -16,7 +16,13 @@ from hps.sdk.config_pbtxt import configurations
 from hps.trust.package_verification import FORMAT, MANIFEST
 
 _MODEL = b"""\
-from hps_server.triton_model import TritonPythonModel  # noqa: F401
+import os
+import sys
+
+# The interpreter that Debian builds for embedding passes over PYTHONPATH.
+sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+
+from hps_server.triton_model import TritonPythonModel  # noqa: E402, F401
 """
 _CLIENT = '''\
 #!/usr/bin/env python3
