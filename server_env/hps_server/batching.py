@@ -7,6 +7,7 @@ batches form under load and nobody waits for a batch to fill.
 """
 
 import contextlib
+import gc
 import json
 import threading
 import time
@@ -46,10 +47,11 @@ class PipelineCaller:
         self._changed = threading.Condition()
         self._closed = False
         self._busy_since: float | None = None
+        self.pipeline: Any = None
         self._thread = threading.Thread(target=self._work, name="pipeline", daemon=True)
         self._thread.start()
         try:
-            self.pipeline: Any = self._submit(_Job(create)).result()
+            self._submit(_Job(lambda: self._create(create))).result()
         except BaseException:
             self.close()
             raise
@@ -87,7 +89,10 @@ class PipelineCaller:
         return await wrap_future(self._submit(_Job(lambda: function(*args, **kwargs))))
 
     def close(self, timeout: "float | None" = None) -> None:
-        """End the thread after the present call; what waits is cancelled."""
+        """End the thread after the present call; what waits is cancelled.
+
+        The pipeline is let go of in its own thread, as Paddle's predictors may crash elsewhere.
+        """
         with self._changed:
             self._closed = True
             for job in self._jobs:
@@ -95,6 +100,9 @@ class PipelineCaller:
             self._jobs.clear()
             self._changed.notify()
         self._thread.join(timeout)
+
+    def _create(self, create: "Callable[[], Any]") -> None:
+        self.pipeline = create()
 
     def _submit(self, job: _Job) -> "Future[Any]":
         with self._changed:
@@ -111,6 +119,9 @@ class PipelineCaller:
                 self._run(jobs)
             finally:
                 self._busy_since = None
+                jobs.clear()  # or the last call would keep what it holds until the next
+        self.pipeline = None
+        gc.collect()
 
     def _next(self) -> "list[_Job]":
         """The oldest job that is still wanted, and what may be joined to it; empty at the end."""

@@ -2,11 +2,13 @@
 
 import asyncio
 import importlib
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from hps_server.batching import PipelineCaller
+from hps_server.corrections import correct
 from hps_server.index_storage import index_storage
 from hps_server.package import Operation
 from hps_server.pipeline_app import Storages, routes
@@ -41,7 +43,7 @@ async def start_service(
     """
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(settings.threads, thread_name_prefix="hps-server"))
-    create = _created(settings.pipeline, configuration, device, use_hpip=use_hpip)
+    create = _created(settings.pipeline, configuration, device, log, use_hpip=use_hpip)
     batch = max(operation.batch for operation in operations.values())
     caller = await loop.run_in_executor(None, lambda: PipelineCaller(create, batch=batch))
     storages = _storages(configuration)
@@ -53,13 +55,29 @@ async def start_service(
 
 
 def _created(
-    reference: str, configuration: "Mapping[str, Any]", device: str, *, use_hpip: bool
+    reference: str,
+    configuration: "Mapping[str, Any]",
+    device: str,
+    log: RequestLog,
+    *,
+    use_hpip: bool,
 ) -> "Callable[[], Any]":
     module, _, function = reference.partition(":")
 
     def create() -> Any:
+        started = time.monotonic()
         make = getattr(importlib.import_module(module), function)
-        return make(config=dict(configuration), device=device, use_hpip=use_hpip)
+        imported = time.monotonic()
+        corrections = correct()
+        pipeline = make(config=dict(configuration), device=device, use_hpip=use_hpip)
+        log.say(
+            "pipeline made",
+            device=device,
+            import_seconds=round(imported - started, 2),
+            create_seconds=round(time.monotonic() - imported, 2),
+            corrections=",".join(corrections) or "none",
+        )
+        return pipeline
 
     return create
 
