@@ -2,7 +2,8 @@
 
 Prints one JSON object and ends with 0 when all is well, with 1 when something is not ready or
 does not answer. Triton's own ready flag can lie both ways (a server whose failed reload left the
-old version serving says no; one whose Python process has died says yes), so each model is asked.
+old version serving says no; one whose Python process has died says yes), so each model is asked,
+and those of a package by an inference (`hps_server.probe`).
 """
 
 import argparse
@@ -13,7 +14,11 @@ import sys
 from typing import Any
 from urllib.parse import quote
 
+from hps_server.probe import Answer, ask, describe
+from hps_server.processes import stubs
+
 DEFAULT_PORT = 8000
+_WORK = 0.1  # of one processor
 _LARGEST = 16 << 20
 
 
@@ -80,19 +85,52 @@ def probe(address: str, port: int, wanted: "list[str]", *, timeout: float) -> "d
     try:
         server = request(address, port, "/v2/health/ready", timeout=timeout) == http.client.OK
         index = request(address, port, "/v2/repository/index", method="POST", timeout=timeout)
-        names = {str(row.get("name")) for row in index} if isinstance(index, list) else set()
+        rows = index if isinstance(index, list) else []
+        names = {str(row.get("name")) for row in rows}.union(wanted)
+        loaded = {str(row.get("name")) for row in rows if row.get("state") == "READY"}
         ready = {
             name: request(
                 address, port, f"/v2/models/{quote(name, safe='')}/ready", timeout=timeout
             )
             == http.client.OK
-            for name in sorted(names.union(wanted))
+            for name in sorted(names)
+        }
+        probed = {
+            name: _infer(local(address), port, name, timeout)
+            for name in sorted(loaded)
+            if ready.get(name)
         }
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = f"{type(error).__name__}: {error}"
         return {"healthy": False, "server_ready": False, "models": {}, "error": reason}
-    rows = index if isinstance(index, list) else []
-    return summarize(server=server, index=rows, ready=ready, wanted=wanted)
+    ready = {name: flag and not probed.get(name, "") for name, flag in ready.items()}
+    report = summarize(server=server, index=rows, ready=ready, wanted=wanted)
+    for name, wrong in probed.items():
+        if wrong is not None:
+            report["models"][name]["probe"] = wrong or "answers"
+    return report
+
+
+def _infer(address: str, port: int, name: str, timeout: float) -> "str | None":
+    """What is wrong with a model by its answer to a probe; None when it takes no probes.
+
+    One that is in the middle of a long inference does not answer, and works: that is no fault.
+    """
+    model = describe(address, port, name, timeout=timeout)
+    if not model.operation:
+        return None
+    before = _ticks(name)
+    probed = ask(address, port, model, timeout=timeout)
+    if probed.answer is Answer.ALIVE:
+        return ""
+    worked = (_ticks(name) - before) / os.sysconf("SC_CLK_TCK")
+    if probed.answer is Answer.SILENT and worked > _WORK * timeout:
+        return ""
+    return probed.reason
+
+
+def _ticks(name: str) -> int:
+    return sum(stub.ticks for stub in stubs(None) if stub.model == name)
 
 
 def main(arguments: "list[str] | None" = None) -> int:

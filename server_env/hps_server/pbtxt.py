@@ -123,3 +123,43 @@ def messages(message: Message, field: str) -> "list[Message]":
 def scalars(message: Message, field: str) -> "list[str]":
     """All values of a field that are no messages."""
     return [value for value in message.get(field, []) if isinstance(value, str)]
+
+
+def without(text: str, field: str) -> str:
+    """The text without all values of one field of the outermost message; the rest as it stands.
+
+    Raises:
+        PbtxtError: the text is no text format.
+    """
+    parse(text)
+    tokens = [match for match in _TOKEN.finditer(text) if match.lastgroup != "blank"]
+    kept, depth, start = [], 0, 0
+    for index, token in enumerate(tokens):
+        depth += {"{": 1, "<": 1, "[": 1, "}": -1, ">": -1, "]": -1}.get(
+            token[0] if token.lastgroup == "mark" else "", 0
+        )
+        if depth == 0 and token.lastgroup == "word" and token[0] == field and _names(tokens, index):
+            kept.append(text[start : token.start()])
+            start = _end(tokens, index + 1)
+    return "".join([*kept, text[start:]])
+
+
+def _names(tokens: "list[re.Match[str]]", index: int) -> bool:
+    """Whether the word at `index`, outside of all brackets, names a field and is no value."""
+    return tokens[index + 1][0] in (":", "{", "<", "[") and not (
+        index and tokens[index - 1][0] == ":"
+    )
+
+
+def _end(tokens: "list[re.Match[str]]", index: int) -> int:
+    """Where the value ends that begins at `index`, a colon before it included."""
+    index += tokens[index][0] == ":"
+    depth = 0
+    while True:
+        token = tokens[index]
+        if token.lastgroup == "mark":
+            depth += 1 if token[0] in "{<[" else -1
+        more = index + 1 < len(tokens) and tokens[index + 1].lastgroup == "string"
+        if depth == 0 and not (token.lastgroup == "string" and more):
+            return token.end()
+        index += 1
