@@ -26,6 +26,7 @@ from hps.lock.records import (
 )
 from hps.trust import policy
 from tests.docs.pages import cli_page, errors_page, verdict_page
+from tests.docs.pipelines_page import pipelines_page
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -33,8 +34,13 @@ REFERENCE = ROOT / "docs" / "reference"
 
 @pytest.mark.parametrize(
     ("name", "make"),
-    [("cli.md", cli_page), ("errors.md", errors_page), ("verdict.md", verdict_page)],
-    ids=["cli", "errors", "verdict"],
+    [
+        ("cli.md", cli_page),
+        ("errors.md", errors_page),
+        ("pipelines.md", pipelines_page),
+        ("verdict.md", verdict_page),
+    ],
+    ids=["cli", "errors", "pipelines", "verdict"],
 )
 def test_made_pages_are_current(name: str, make: Callable[[], str]) -> None:
     page = REFERENCE / name
@@ -44,7 +50,7 @@ def test_made_pages_are_current(name: str, make: Callable[[], str]) -> None:
 
 
 def test_every_verb_and_every_error_is_on_its_page() -> None:
-    for verb in "init lock build run load why diff graph export key sign store".split():
+    for verb in "init lock build run load why diff graph export key sign assemble store".split():
         assert f"\n## hps {verb}\n" in cli_page()
     kinds = [one for one in vars(errors).values() if isinstance(one, type)]
     references = {one.reference for one in kinds if issubclass(one, errors.HpsError)}
