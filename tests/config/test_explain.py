@@ -33,7 +33,9 @@ def test_every_key_has_a_description() -> None:
 
 
 def test_keys_of_a_table_are_found_through_names_and_items() -> None:
-    assert keys(()) == ("project", "sources", "lock", "targets", "signing")
+    top = ("project", "sources", "lock", "targets", "weights", "pipelines", "signing")
+    assert keys(()) == top
+    assert "delivery" in keys(("pipelines", "OCR"))
     assert "strip-components" in keys(("targets", "cpu", "archives", 0))
     assert keys(("targets", "cpu", "archives", 0, "copy", 3))[:2] == ("from", "to")
     assert "suites" in keys(("sources", "debian", "any"))

@@ -8,7 +8,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from hps.build.workbench import Workbench
-from hps.config.schema import Archive, Target, Weights
+from hps.config.schema import Archive, PlainFile, Target
 from hps.digest import Blob, Digest
 from hps.errors import ResolutionError
 from hps.lock.python_tags import choose_wheel, ranks
@@ -67,7 +67,7 @@ def _file(bench: Workbench, archive: Archive) -> LockedArchive:
     )
 
 
-def _fetch(bench: Workbench, wanted: Archive | Weights) -> Blob:
+def _fetch(bench: Workbench, wanted: Archive | PlainFile) -> Blob:
     paths = (bench.project.root / wanted.path,) if wanted.path else ()
     request = NewRequest(
         file=str(wanted.file),

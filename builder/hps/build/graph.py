@@ -11,6 +11,7 @@ from functools import cached_property
 from packaging.utils import canonicalize_name
 
 from hps.build.functions import kind
+from hps.config.chosen import WEIGHTS_FOLDER, WEIGHTS_IGNORED
 from hps.config.schema import BUILT_IN_LAYERS, Archive, ImageSettings, Target
 from hps.derivation.record import Input, Step
 from hps.errors import LockError
@@ -20,6 +21,7 @@ from hps.lock.records import (
     Deb,
     LockedArchive,
     LockedTarget,
+    LockedWeights,
     Package,
     Sdist,
     Wheel,
@@ -81,6 +83,7 @@ class Graph:
             *self._archive_layers(),
             *self._file_layers(),
             *self._wheel_layers(),
+            *self._weights_layers(),
         )
 
     def _debian_step(self, label: str, debs: Sequence[Deb]) -> Step:
@@ -144,11 +147,54 @@ class Graph:
         )
         return [PlannedLayer("files", "files", tuple(f.file for f in self._target.files), step)]
 
+    def _weights_layers(self) -> list[PlannedLayer]:
+        """One layer for each set of weights, on top: what lies below stays the same image."""
+        known = {weights.name for weights in self._target.weights}
+        for pipeline in self._target.pipelines:
+            for _, name in pipeline.modules:
+                if name not in known:
+                    raise LockError(f"hps.lock holds no weights {name}", hint="hps lock")
+        return [
+            PlannedLayer(f"weights:{one.name}", "weights", (one.name,), self._weights_step(one))
+            for one in self._target.baked()
+        ]
+
+    def _weights_step(self, weights: LockedWeights) -> Step:
+        """What makes a layer of an archive, or of files, makes it of weights."""
+        folder, label = f"{WEIGHTS_FOLDER}/{weights.name}", f"weights {weights.name}"
+        if weights.archive is None:
+            files = {f"{folder}/{one.path}": one for one in self._target.files_of(weights.name)}
+            return Step(
+                kind("files"),
+                label,
+                {f"file:{to}": file.digest for to, file in files.items()},
+                {
+                    "files": [[to, weights.name, file.size] for to, file in files.items()],
+                    "epoch": self._epoch,
+                },
+            )
+        rule = {"from": weights.root or ".", "to": folder, "executable": False}
+        return Step(
+            kind("archive"),
+            label,
+            {"archive": weights.archive.digest},
+            {
+                "name": weights.name,
+                "file": weights.archive.file,
+                "strip": 0,
+                "copy": [rule | {"exclude": list(WEIGHTS_IGNORED)}],
+                "epoch": self._epoch,
+            },
+        )
+
     def _wheel_layers(self) -> list[PlannedLayer]:
         groups = wheel_groups(
             (*self._target.wheels, *self._target.sdists),
             self._config.image,
-            taken=2 + len(self._target.archives) + bool(self._target.files),
+            taken=2
+            + len(self._target.archives)
+            + bool(self._target.files)
+            + len(self._target.baked()),
             names={archive.name for archive in self._config.archives},
         )
         return [

@@ -13,6 +13,7 @@ from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.trees import trees_step
+from hps.build.weights_tree import tree_name
 from hps.build.workbench import Workbench, artifacts
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
@@ -310,6 +311,7 @@ def _keep(bench: Workbench, locked: LockedTarget, steps: Sequence[Step]) -> bool
         Whether the root was recorded.
     """
     digests = _artifacts(locked)
+    digests |= {tree_name(locked.files_of(weights.name)) for weights in locked.weights}
     for outputs in bench.scheduler().survey(steps).known.values():
         digests |= {blob.digest for blob in outputs.values()}
     try:

@@ -163,6 +163,11 @@ def one_line(text: str, limit: int) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
 
 
+def stated_licence(text: str) -> Licence:
+    """What a person wrote: an SPDX expression, else a name."""
+    return _expression_or_name(text, spdx(text), "as hps.toml says")
+
+
 def _expression_or_name(text: str, expression: str | None, note: str) -> Licence:
     if expression:
         return Licence("expression", expression)

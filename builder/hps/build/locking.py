@@ -25,6 +25,7 @@ from hps.build.healing import healing
 from hps.build.image import check_wheels, index_lines, realise
 from hps.build.kept import asked_for, check_upgraded, keeps_debs, keeps_python
 from hps.build.workbench import Workbench
+from hps.config.chosen import chosen_pipelines
 from hps.config.schema import Target
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
@@ -135,6 +136,10 @@ def _lock_target(
             target = _with_python(bench, target, sdists, chosen.wheels)
     if not expected:  # what cannot be resolved is told before a long download
         target = _with_files(bench, target, old, upgrade)
+    if chosen_pipelines(bench.project.config, name):
+        from hps.build.weights import with_weights  # noqa: PLC0415 - YAML takes time to load
+
+        target = with_weights(bench, target, kept)
     return _with_layers(bench, target, config, old), resolver
 
 

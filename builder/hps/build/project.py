@@ -2,15 +2,21 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hps.config.load import load
+from hps.config.chosen import chosen_pipelines, chosen_weights
+from hps.config.load import load, read_text
 from hps.config.meaning import inputs
 from hps.config.requirements import RequirementLine, read_requirements
 from hps.config.schema import Config, Target
-from hps.errors import LockError, UsageError
+from hps.digest import Digest
+from hps.errors import ConfigError, LockError, UsageError
 from hps.lock import text
 from hps.lock.records import Lock
 from hps.store import whole_file
+
+if TYPE_CHECKING:
+    from hps.layer.weights import Contents as FolderContents
 
 CONFIG = "hps.toml"
 LOCK = "hps.lock"
@@ -24,6 +30,7 @@ class Project:
     root: Path
     config: Config
     _requirements: dict[str, tuple[RequirementLine, ...]] = field(default_factory=dict)
+    _weights: dict[str, "FolderContents"] = field(default_factory=dict)
 
     @classmethod
     def open(cls, directory: Path) -> "Project":
@@ -66,7 +73,41 @@ class Project:
 
     def inputs(self, name: str) -> tuple[tuple[str, str], ...]:
         """What hps.toml and its requirement files mean for a target, by key path."""
-        return inputs(self.config, name, self.requirements(name))
+        return inputs(self.config, name, self.requirements(name), self._contents(name))
+
+    def weights(self, name: str) -> "FolderContents":
+        """The files of weights that are a folder of the project, hashed once.
+
+        Raises:
+            ConfigError: there is no such folder.
+            BuildError: it holds no weights, or what is no file.
+        """
+        if name not in self._weights:
+            from hps.layer.weights import folder_contents  # noqa: PLC0415 - most projects have none
+
+            folder = self.root / str(self.config.weights[name].directory)
+            if not folder.is_dir():
+                raise ConfigError(
+                    f"weights.{name}.directory: there is no folder {folder}",
+                    hint="correct it, or put the files there",
+                )
+            self._weights[name] = folder_contents(folder, name)
+        return self._weights[name]
+
+    def _contents(self, name: str) -> dict[tuple[str, ...], dict[str, str]]:
+        """The digests of files that weights and pipelines of a target are made of."""
+        found: dict[tuple[str, ...], dict[str, str]] = {}
+        self.target(name)
+        for weights in chosen_weights(self.config, name):
+            if self.config.weights[weights].directory is not None:
+                files = self.weights(weights).files
+                found["weights", weights, "files"] = {one.path: str(one.digest) for one in files}
+        for one in chosen_pipelines(self.config, name):
+            if (file := one.settings.config) is not None:
+                text = read_text(self.root / file, hint=f"correct pipelines.{one.name}.config")
+                digest = Digest.of("\n".join(text.splitlines()).encode())
+                found["pipelines", one.name, "config"] = {file: str(digest)}
+        return found
 
     def layout_path(self, name: str) -> Path:
         """Where the image of a target is laid out unless told otherwise."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from hps.config.schema import Target
-from hps.lock.records import Deb, LockedTarget, Package
+from hps.lock.records import Deb, LockedTarget, LockedWeights, Package
 
 _DEPTH = 12
 
@@ -52,9 +52,27 @@ def _entries(
     for file in locked.files:
         if file.file == owner:
             yield "files", (f"file {file.file}, sha256:{file.sha256}", asked)
+    yield from (("weights", _weights(locked, one)) for one in locked.weights if one.name == owner)
     for tree in config.trees:
         if tree.from_ == owner:
             yield "trees", (f"tree {tree.from_} of this project", asked)
+
+
+def _weights(locked: LockedTarget, weights: LockedWeights) -> tuple[str, ...]:
+    """The entry of a set of weights, then every module that loads it."""
+    archive = weights.archive
+    where = f"{archive.file}, sha256:{archive.sha256}" if archive else "a folder of this project"
+    users = [
+        f"for {pipeline.name}, module {module}"
+        for pipeline in locked.pipelines
+        for module, name in pipeline.modules
+        if name == weights.name
+    ]
+    return (
+        f"weights {weights.name} (model {weights.model}): {where}",
+        *users,
+        "asked for by hps.toml",
+    )
 
 
 def _entry(word: str, one: Deb | Package) -> str:

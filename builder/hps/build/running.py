@@ -91,7 +91,8 @@ def command_line(run: Run, bwrap: str) -> list[str]:
     user = run.settings.user
     line = [bwrap, "--unshare-all", "--share-net", "--die-with-parent", "--new-session"]
     line += ["--uid", str(user.uid), "--gid", str(user.gid), "--cap-drop", "ALL"]
-    line += root_arguments(run.root) if run.root is not None else []
+    points = [mount.inside for mount in run.mounts]
+    line += root_arguments(run.root, points) if run.root is not None else []
     line += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/dev/shm"]  # noqa: S108 - inside the image
     line += ["--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", user.home]  # noqa: S108 - inside the image
     for mount in run.mounts:

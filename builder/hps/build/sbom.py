@@ -12,10 +12,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hps import canonical
-from hps.build.licences import Licence
+from hps.build.licences import Licence, stated_licence
+from hps.config.chosen import WEIGHTS_FOLDER
 from hps.digest import Digest
 from hps.lock.purl import name, purl, version
-from hps.lock.records import Artifact, Deb, LockedArchive, LockedFile, LockedTarget, Sdist, Wheel
+from hps.lock.records import (
+    Artifact,
+    Deb,
+    LockedArchive,
+    LockedFile,
+    LockedTarget,
+    LockedWeights,
+    Sdist,
+    WeightsFile,
+    Wheel,
+)
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 _IMAGE, _SYSTEM = "image", "operating-system"  # bom-refs of what is no artifact
@@ -46,8 +57,9 @@ def document(image: str, target: LockedTarget, said: Said, *, hps: str) -> dict[
         said: what the packages say of themselves.
         hps: version of what makes the document.
     """
-    components = _components(target, said)
+    components = _components(target, said) | _weights(target)
     edges = _edges(target)
+    edges.setdefault(_IMAGE, set()).update(_weights(target))
     if said.system:
         components[_SYSTEM] = {
             "type": "operating-system",
@@ -120,10 +132,53 @@ def _component(ref: str, group: Sequence[tuple[Artifact, str]], said: Said) -> d
         "name": name(artifact),
         "purl": purl(artifact),
         "scope": "required" if inside else "excluded",
-        "hashes": [{"alg": "SHA-256", "content": artifact.sha256}],
+        "hashes": _hashes(artifact),
         "properties": [{"name": key, "value": value} for key, value in sorted(properties)],
         **{key: value for key, value in optional.items() if value},
     }
+
+
+def _weights(target: LockedTarget) -> dict[str, dict[str, Any]]:
+    """One component for each set of weights, its files below it; by bom-ref.
+
+    Weights that are mounted are not in the image: their scope says so.
+    """
+    inside = {one.name for one in target.baked()}
+    return {
+        f"weights:{one.name}": _model(one, target.files_of(one.name), inside=one.name in inside)
+        for one in target.weights
+    }
+
+
+def _model(weights: LockedWeights, files: Sequence[WeightsFile], *, inside: bool) -> dict[str, Any]:
+    ref, archive = f"weights:{weights.name}", weights.archive
+    properties = {"hps:role": "weights", "hps:delivery": "layer" if inside else "mount"}
+    properties |= {"hps:model": weights.model, "hps:path": f"{WEIGHTS_FOLDER}/{weights.name}"}
+    properties |= {"hps:file": archive.file} if archive else {}
+    stated = [stated_licence(weights.licence)] if weights.licence else []
+    optional = {"licenses": _licences(stated), "purl": purl(archive) if archive else None}
+    optional["hashes"] = _hashes(archive) if archive else None
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": ref,
+        "name": weights.name,
+        "scope": "required" if inside else "optional",
+        "properties": [{"name": key, "value": properties[key]} for key in sorted(properties)],
+        "components": [
+            {
+                "type": "file",
+                "bom-ref": f"{ref}/{file.path}",
+                "name": file.path,
+                "hashes": _hashes(file),
+            }
+            for file in sorted(files, key=lambda one: one.path)
+        ],
+        **{key: value for key, value in optional.items() if value},
+    }
+
+
+def _hashes(artifact: Artifact) -> list[dict[str, str]]:
+    return [{"alg": "SHA-256", "content": artifact.sha256}]
 
 
 def _properties(artifact: Artifact, role: str, said: Said) -> Iterator[tuple[str, str]]:

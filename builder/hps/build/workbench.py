@@ -6,14 +6,24 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote, urlsplit
 
 from hps.build.project import Project
-from hps.config.schema import Archive, DebianSource, Weights
+from hps.config.chosen import chosen_weights
+from hps.config.schema import Archive, DebianSource, PlainFile, Weights
 from hps.derivation import scheduler
 from hps.derivation.sandbox import Sandbox
 from hps.derivation.scheduler import Executor, Scheduler, Workshop
 from hps.digest import Digest
-from hps.lock.records import Artifact, Deb, LockedArchive, LockedTarget, Sdist, Wheel
+from hps.lock.records import (
+    Artifact,
+    Deb,
+    LockedArchive,
+    LockedTarget,
+    Sdist,
+    WeightsFile,
+    Wheel,
+)
 from hps.store.blobs import Store
 from hps.store.place import default_root
 from hps.store.request import (
@@ -154,13 +164,28 @@ class Workbench:
             return self._debian_origin(artifact)
         if isinstance(artifact, LockedArchive) and artifact.index and artifact.project:
             return PythonOrigin(alias=artifact.index, project=artifact.project)
+        if (origin := self._weights_origin(name, artifact)) is not None:
+            return origin
         target = self.project.target(name)
-        declared: tuple[Archive | Weights, ...] = (*target.archives, *target.files)
+        declared: tuple[Archive | PlainFile, ...] = (*target.archives, *target.files)
         for file in declared:
             if file.file == artifact.file:
                 paths = (self.project.root / file.path,) if file.path else ()
                 return FileOrigin(paths=paths, urls=(file.url,) if file.url else ())
         return FileOrigin()
+
+    def _weights_origin(self, name: str, artifact: Artifact) -> FileOrigin | None:
+        """Where weights lie: a file of a folder of the project, or an archive."""
+        root, config = self.project.root, self.project.config
+        if isinstance(artifact, WeightsFile):
+            weights = config.weights.get(artifact.weights)
+            folder = weights.directory if weights else None
+            return FileOrigin(paths=(root / folder / artifact.path,) if folder else ())
+        for one in chosen_weights(config, name):
+            weights = config.weights[one]
+            if not weights.directory and archive_name(one, weights) == artifact.file:
+                return archive_origin(root, weights)
+        return None
 
     def _debian_origin(self, deb: Deb) -> DebianOrigin:
         source = self.project.config.sources.debian.get(
@@ -178,10 +203,27 @@ class Workbench:
         )
 
 
+def archive_origin(root: Path, weights: Weights) -> FileOrigin:
+    """Where the archive of a set of weights may be found."""
+    paths = (root / weights.path,) if weights.path else ()
+    first = (weights.url,) if weights.url else ()
+    return FileOrigin(paths=paths, urls=(*first, *weights.fallbacks))
+
+
+def archive_name(name: str, weights: Weights) -> str:
+    """What the archive of a set of weights is called."""
+    places = (weights.path, weights.url, *weights.fallbacks)
+    last = next((unquote(urlsplit(one).path) for one in places if one), "").rpartition("/")[2]
+    return weights.file or last or f"{name}_infer.tar"
+
+
 def artifacts(target: LockedTarget) -> list[Artifact]:
     """Every artifact of a target, build dependencies included."""
     found: list[Artifact] = [*target.debs, *target.build_debs, *target.wheels, *target.archives]
     found += target.files
+    found += [one.archive for one in target.weights if one.archive]
+    archived = {one.name for one in target.weights if one.archive}
+    found += [one for one in target.weights_files if one.weights not in archived]
     for sdist in target.sdists:
         found += [sdist, *sdist.build]
     return found

@@ -162,13 +162,22 @@ def _tell_overrides(bench: "Workbench", built: "Built", *, verbose: bool) -> Non
 def _remember(
     context: click.Context, bench: "Workbench", answers: list[dict[str, Any]], *, rooted: bool
 ) -> None:
+    from hps.config.chosen import WEIGHTS_FOLDER, WEIGHTS_IGNORED
+
     project = bench.project
     targets = project.config.targets.values()
     files = {"hps.toml", "hps.lock"} | {
         file for target in targets for file in target.python.requirements
     }
+    files |= {one.config for one in project.config.pipelines.values() if one.config}
     files |= {answer["signed_by"]["file"] for answer in answers if answer["signed_by"]}
     trees = [(tree.from_, tree.to, tree.exclude) for one in targets for tree in one.trees]
+    weights = project.config.weights.items()
+    trees += [
+        (one.directory, f"{WEIGHTS_FOLDER}/{name}", WEIGHTS_IGNORED)
+        for name, one in weights
+        if one.directory and (project.root / one.directory).is_dir()
+    ]
     state = unchanged.remember(
         project.root,
         bench.store.root,

@@ -3,6 +3,7 @@
 import contextlib
 import shlex
 import signal
+import tempfile
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,18 @@ from hps.build.running import (
     ports,
     wait_until_ready,
 )
+from hps.build.serving import (
+    APP,
+    locked_pipeline,
+    model_folders,
+    set_weights,
+    unpack_server,
+    weights_mounts,
+)
+from hps.build.workbench import Workbench
 from hps.cli.options import project, work_options, workbench
+from hps.errors import UsageError
+from hps.lock.stale import fresh_target
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
@@ -38,6 +50,17 @@ from hps.cli.options import project, work_options, workbench
     "--models",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="A model repository, shown read-only at /models.",
+)
+@click.option(
+    "--pipeline",
+    metavar="NAME",
+    help="Serve this pipeline of hps.toml with the weights that are locked.",
+)
+@click.option(
+    "--package",
+    type=click.Path(exists=True, path_type=Path),
+    help="Its package, a folder or .tar.gz of `hps assemble` "
+    "(default: output/paddlex_hps_NAME_sdk of the project).",
 )
 @click.option(
     "-v", "--mount", "mounts", multiple=True, metavar="FOLDER:/INSIDE[:rw]", help="Show a folder."
@@ -85,6 +108,8 @@ def command(
     engine: str,
     entrypoint: str | None,
     models: Path | None,
+    pipeline: str | None,
+    package: Path | None,
     mounts: tuple[str, ...],
     port: int,
     address: str,
@@ -98,6 +123,7 @@ def command(
     \b
     hps run cpu --models sdk/examples/models
     hps run cpu --models models --port 0 --then 'python ask.py'
+    hps run cpu --pipeline OCR
     hps run cpu --entrypoint python3 -- -c 'import paddle; print(paddle.__version__)'
     """
     settings = project(context).target(target).image
@@ -110,24 +136,55 @@ def command(
     if models is not None:
         shown.append(Mount(models.absolute(), "/models"))
     given = dict(_pair(text) for text in environment)
-    run = Run(
-        root=root_file_system(bench, built) if engine == "bubblewrap" else None,
-        settings=settings,
-        ports=ports(port) if engine == "bubblewrap" or port else (0, 0, 0),
-        arguments=arguments,
-        mounts=shown,
-        address=address,
-        environment=given,
-    )
-    signal.signal(signal.SIGTERM, _interrupt)
-    with _started(run, built, engine, bench.progress.note) as running:
-        try:
-            if then is None:
-                return running.wait()
-            wait_until_ready(running, deadline)
-            return execute(running, shlex.split(then))
-        except KeyboardInterrupt:
-            return running.stop()
+    if package is not None and pipeline is None:
+        raise click.UsageError("--package: say with --pipeline which pipeline of hps.toml it is")
+    with contextlib.ExitStack() as stack:
+        if pipeline is not None:
+            shown += _served(bench, target, pipeline, package, stack)
+            arguments = ("--package", APP, *arguments)
+        run = Run(
+            root=root_file_system(bench, built) if engine == "bubblewrap" else None,
+            settings=settings,
+            ports=ports(port) if engine == "bubblewrap" or port else (0, 0, 0),
+            arguments=arguments,
+            mounts=shown,
+            address=address,
+            environment=given,
+        )
+        signal.signal(signal.SIGTERM, _interrupt)
+        with _started(run, built, engine, bench.progress.note) as running:
+            try:
+                if then is None:
+                    return running.wait()
+                wait_until_ready(running, deadline)
+                return execute(running, shlex.split(then))
+            except KeyboardInterrupt:
+                return running.stop()
+
+
+def _served(
+    bench: Workbench, target: str, name: str, package: Path | None, stack: contextlib.ExitStack
+) -> list[Mount]:
+    """What a pipeline needs: its package's server folder, and the weights that it loads."""
+    locked = fresh_target(bench.project.require_lock(), target, bench.project.inputs(target))
+    pipeline = locked_pipeline(locked, name)
+    mounts = weights_mounts(bench, locked, pipeline)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hps-server-")))
+    folder.chmod(0o755)  # the user of the image reads it
+    unpack_server(package or _package(bench.project.root, name), folder)
+    set_weights(folder, model_folders(locked, pipeline))
+    return [*mounts, Mount(folder, APP)]
+
+
+def _package(root: Path, name: str) -> Path:
+    """Where `hps assemble` puts the package of a pipeline."""
+    folder = root / "output" / f"paddlex_hps_{name}_sdk"
+    if not folder.is_dir():
+        raise UsageError(
+            f"there is no package {folder}",
+            hint=f"hps assemble {name}, or name one with --package",
+        )
+    return folder
 
 
 def _started(

@@ -27,7 +27,54 @@ def faults(document: Document) -> tuple[Fault, ...]:
         found += _origins(path, target)
         found += _repeated((*path, "python", "requirements"), target)
         found += _keeps(path, target)
+        found += _names((*path, "pipelines"), target.get("pipelines"), document, "pipelines")
+    found += _weights(document)
+    found += _pipelines(document)
     return tuple(found)
+
+
+def _weights(document: Document) -> Iterator[Fault]:
+    """Weights are an archive that can be found, or a folder."""
+    for name in _table(document, "weights"):
+        where, weights = ("weights", name), _table(_table(document, "weights"), name)
+        if weights.get("directory") is None:
+            known = {**weights, "url": weights.get("url") or weights.get("fallbacks") or None}
+            yield from _findable(where, known, "an archive", "directory, ")
+            continue
+        for key in ("file", "sha256", "path", "url", "fallbacks"):
+            if weights.get(key):
+                yield _out_of_place(where, key, "an archive")
+
+
+def _pipelines(document: Document) -> Iterator[Fault]:
+    for name in _table(document, "pipelines"):
+        where, pipeline = ("pipelines", name), _table(_table(document, "pipelines"), name)
+        yield from _names((*where, "weights"), pipeline.get("weights"), document, "weights")
+        modules = _table(pipeline, "modules")
+        for module in modules:
+            yield from _names((*where, "modules", module), [modules[module]], document, "weights")
+        if not pipeline.get("weights") and not modules:
+            yield Fault(
+                where,
+                "has no weights",
+                expected="`weights` or `modules`",
+                hint="a pipeline without weights of its own needs no table",
+            )
+
+
+def _names(path: KeyPath, names: Any, document: Document, table: str) -> Iterator[Fault]:
+    """Every name of a list is that of a table, and stands there once."""
+    known, seen = list(_table(document, table)), dict[str, int]()
+    for number, name in enumerate(names if isinstance(names, (list, tuple)) else ()):
+        if isinstance(name, str) and name not in known:
+            yield Fault(
+                path,
+                f"there is no [{table}.{name}]",
+                expected=f"names of [{table}.NAME]",
+                got=quoted(name),
+                hint=choice(name, known) or f"declare [{table}.{name}]",
+            )
+        yield from _once(seen, name, path, number, "name")
 
 
 def _aliases(
@@ -75,11 +122,11 @@ def _origins(path: KeyPath, target: Document) -> Iterator[Fault]:
         elif file:
             yield from _findable(where, archive)
             if archive.get("index", "default") != "default":
-                yield _out_of_place(where, "index", "wheel")
+                yield _out_of_place(where, "index", "`wheel`")
         else:
             for key in ("sha256", "path", "url"):
                 if archive.get(key) is not None:
-                    yield _out_of_place(where, key, "file")
+                    yield _out_of_place(where, key, "`file`")
         yield from _once(names, archive.get("name"), (*where, "name"), number, "archive name")
         if archive.get("name") in BUILT_IN_LAYERS:
             yield Fault(
@@ -96,18 +143,20 @@ def _origins(path: KeyPath, target: Document) -> Iterator[Fault]:
         yield from _once(places, record.get("to"), (*where, "to"), number, "place in the image")
 
 
-def _findable(path: KeyPath, record: Document) -> Iterator[Fault]:
+def _findable(
+    path: KeyPath, record: Document, what: str = "`file`", also: str = ""
+) -> Iterator[Fault]:
     if all(record.get(key) is None for key in ("sha256", "path", "url")):
         yield Fault(
             path,
-            "nothing says where `file` comes from",
-            expected="at least one of sha256, path, url",
+            f"nothing says where {what} comes from",
+            expected=f"at least one of {also}sha256, path, url",
             hint="put it in the store with `hps store add FILE` and write its sha256",
         )
 
 
 def _out_of_place(path: KeyPath, key: str, owner: str) -> Fault:
-    return Fault((*path, key), f"belongs to `{owner}` only", hint="leave it out")
+    return Fault((*path, key), f"belongs to {owner} only", hint="leave it out")
 
 
 def _once(

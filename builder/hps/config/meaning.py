@@ -13,10 +13,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hps import canonical
+from hps.config.chosen import Contents, chosen_pipelines, chosen_weights
 from hps.config.fault import choice, spelled
 from hps.config.positions import KeyPath
 from hps.config.requirements import RequirementLine
-from hps.config.schema import Archive, Config, Target, Weights
+from hps.config.schema import Archive, Config, PlainFile, Target, Weights
 from hps.errors import UsageError
 
 DOMAIN = "hps-config-v1"
@@ -24,7 +25,10 @@ _DIGITS = 16  # 64 bits: enough to notice an edit, short enough to read
 
 
 def inputs(
-    config: Config, target: str, requirements: Sequence[RequirementLine]
+    config: Config,
+    target: str,
+    requirements: Sequence[RequirementLine],
+    contents: Contents | None = None,
 ) -> tuple[tuple[str, str], ...]:
     """Key path and short digest of everything that the lock of a target depends on, sorted.
 
@@ -32,6 +36,7 @@ def inputs(
         config: hps.toml.
         target: name of one of its targets.
         requirements: what the target's requirement files hold, see `read_requirements`.
+        contents: the digests of the files that the target's weights and pipelines name.
 
     Raises:
         UsageError: there is no such target.
@@ -40,9 +45,15 @@ def inputs(
         raise UsageError(
             f"hps.toml has no target {target}", hint=choice(target, sorted(config.targets))
         )
-    meaning = {
+    meaning: dict[KeyPath, Any] = {
         **_settings(config, config.targets[target]),
         **{("targets", target, *path): value for path, value in _target(config.targets[target])},
+        **dict(_pipelines(config, target)),
+        **{
+            (*path, file): digest
+            for path, files in (contents or {}).items()
+            for file, digest in files.items()
+        },
         ("requirements",): _set((line.text, _last(line.file)) for line in requirements),
     }
     return tuple(sorted((spelled(path), _short(value)) for path, value in meaning.items()))
@@ -90,6 +101,30 @@ def _target(target: Target) -> Iterable[tuple[KeyPath, Any]]:
     yield ("image", "large"), target.image.large
 
 
+def _pipelines(config: Config, target: str) -> Iterable[tuple[KeyPath, Any]]:
+    """Pipelines and weights stand outside of the target; only those that it uses count."""
+    for one in chosen_pipelines(config, target):
+        settings = one.settings
+        yield (
+            ("pipelines", one.name),
+            [_set(settings.weights), sorted(settings.modules.items()), settings.config is None],
+        )
+        yield ("targets", target, "delivery", one.name), one.delivery
+    for name in chosen_weights(config, target):
+        weights = config.weights[name]
+        yield ("weights", name), _trained(weights)
+        yield ("weights", name, "model"), weights.model
+        yield ("weights", name, "licence"), weights.licence
+
+
+def _trained(weights: Weights) -> Mapping[str, Any]:
+    if weights.directory is not None:
+        return {"directory": True}  # its files are told one by one
+    if weights.sha256 is not None or weights.path is not None or weights.url is not None:
+        return {"file": weights.file, **_origin(weights)}
+    return {"file": weights.file, "url": weights.fallbacks[0]}
+
+
 def _archive(archive: Archive) -> Mapping[str, Any]:
     rules = [[rule.from_, rule.to, rule.executable, _set(rule.exclude)] for rule in archive.copy_]
     meaning = {"copy": rules, "strip": archive.strip_components}
@@ -98,7 +133,7 @@ def _archive(archive: Archive) -> Mapping[str, Any]:
     return {**meaning, "file": archive.file, **_origin(archive)}
 
 
-def _origin(record: Archive | Weights) -> Mapping[str, Any]:
+def _origin(record: Archive | PlainFile | Weights) -> Mapping[str, Any]:
     """A digest says all about a file; without one its place has to."""
     if record.sha256 is not None:
         return {"sha256": record.sha256}

@@ -72,11 +72,11 @@ copy = [
     {{ from = "nvidia_pytriton.libs", to = "/opt/tritonserver/lib", exclude = ["libpython3-*"] }},
 ]
 
-# One plain file by digest, for instance model weights. `hps store add FILE` prints its sha256.
+# One plain file by digest. `hps store add FILE` prints its sha256.
 # [[targets.cpu.files]]
-# file = "weights.bin"
+# file = "labels.txt"
 # sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
-# to = "/opt/weights/weights.bin"
+# to = "/opt/labels.txt"
 
 # Code of this project: read at each build, so that an edit needs no new lock.
 # [[targets.cpu.trees]]
@@ -103,6 +103,16 @@ PATH = "/opt/tritonserver/bin:/usr/local/bin:/usr/bin:/bin"
 LD_LIBRARY_PATH = "/opt/tritonserver/lib"
 PYTHONUNBUFFERED = "1"
 SSL_CERT_FILE = "/etc/ssl/certs/ca-certificates.crt"
+
+# Weights of PaddleX's pipelines: hps.lock holds every file of them by digest. A pipeline takes
+# those that fit the models of its configuration in the locked PaddleX.
+# [weights.PP-OCRv6_medium_det]
+# url = "https://models.example.org/PP-OCRv6_medium_det_infer.tar"
+# licence = "Apache-2.0"
+#
+# [pipelines.OCR]
+# weights = ["PP-OCRv6_medium_det"]
+# delivery = "mount" # `hps run cpu --pipeline OCR` shows them; "layer" puts them into the image
 
 # Who signs what is built: `hps key generate release` makes a key. It means nothing to hps.lock.
 # [signing]

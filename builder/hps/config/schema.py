@@ -74,6 +74,14 @@ SdistName = Annotated[
 Requirement = Annotated[str, AfterValidator(_one_project)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
 LabelName = Annotated[str, StringConstraints(pattern=r"^[!-~]+$")]
+# Names of PaddleX's models and pipelines: PP-LCNet_x0_5, PP-StructureV3, 3d_bev_detection.
+ModelName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=64)
+]
+ModulePath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=255)
+]
+Delivery = Literal["layer", "mount"]
 KeyName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=64)
 ]
@@ -271,7 +279,7 @@ class Tree(Table):
     )
 
 
-class Weights(Table):
+class PlainFile(Table):
     """`[[targets.NAME.files]]`: one plain file by digest, put into the image as it is."""
 
     file: FileName = Field(description="File name.")
@@ -279,6 +287,61 @@ class Weights(Table):
     path: RelativePath | None = Field(None, description="Where `file` lies in this project.")
     url: Address | None = Field(None, description="Where `file` can be fetched.")
     to: ImagePath = Field(description="Path in the image.")
+
+
+class Weights(Table):
+    """`[weights.NAME]`: the files of one trained model, an archive or a folder of this project.
+
+    An archive (tar, tar.gz, zip) is found by its digest in the store (`hps store add`), else at
+    `path`, else at `url`, else at one of `fallbacks`.
+    """
+
+    file: FileName | None = Field(
+        None,
+        description="File name of the archive. Without it the last part of `path` or `url`, else "
+        "NAME_infer.tar, as PaddleX calls its own.",
+    )
+    sha256: Sha256 | None = Field(None, description="Required digest of the archive.")
+    path: RelativePath | None = Field(None, description="Where the archive lies in this project.")
+    url: Address | None = Field(None, description="Where the archive can be fetched.")
+    fallbacks: tuple[Address, ...] = Field(
+        (), description="Where else, tried in order; they have to give the same bytes."
+    )
+    directory: RelativePath | None = Field(
+        None, description="A folder of this project in place of an archive: all files in it."
+    )
+    model: ModelName | None = Field(
+        None,
+        description="PaddleX's name of the model. Without it what inference.yml says, else NAME.",
+    )
+    licence: Text | None = Field(
+        None, description="SPDX expression or name of the licence, for instance Apache-2.0."
+    )
+
+
+class Pipeline(Table):
+    """`[pipelines.NAME]`: the weights of one of PaddleX's pipelines, and how they get there."""
+
+    weights: tuple[ModelName, ...] = Field(
+        (),
+        description="Names of [weights.NAME]; each goes to the modules whose model it is in the "
+        "pipeline's configuration.",
+    )
+    modules: dict[ModulePath, ModelName] = Field(
+        default_factory=dict,
+        description="Weights of single modules, where another model than the configuration's is "
+        "wanted or two sets fit: a module, or the end of its key path, and a name.",
+    )
+    config: RelativePath | None = Field(
+        None,
+        description="The pipeline's configuration, a YAML file of this project; without it the "
+        "one of this name in the locked PaddleX wheel.",
+    )
+    delivery: Delivery = Field(
+        "mount",
+        description="`layer`: in the image, a layer for each set of weights; `mount`: shown "
+        "read-only by `hps run`, from the store.",
+    )
 
 
 class User(Table):
@@ -341,8 +404,14 @@ class Target(Table):
     python: PythonContents = Field(PythonContents(), description="What pip would install.")
     build: BuildContents = Field(BuildContents(), description="What sdists are built with.")
     archives: tuple[Archive, ...] = Field((), description="Archives of which parts are taken.")
-    files: tuple[Weights, ...] = Field((), description="Plain files by digest.")
+    files: tuple[PlainFile, ...] = Field((), description="Plain files by digest.")
     trees: tuple[Tree, ...] = Field((), description="Files and folders of this project.")
+    pipelines: tuple[ModelName, ...] | None = Field(
+        None, description="Names of the [pipelines.NAME] it is for; without it all of them."
+    )
+    delivery: Delivery | None = Field(
+        None, description="Wins over the `delivery` of the pipelines."
+    )
     keep: tuple[Keep, ...] = Field((), description="Who wins a path that several bring.")
     image: ImageSettings = Field(ImageSettings(), description="The image configuration.")
 
@@ -369,4 +438,10 @@ class Config(Table):
     sources: Sources = Field(Sources(), description="Where artifacts come from.")
     lock: LockSettings = Field(LockSettings(), description="How resolvers choose.")
     targets: dict[Name, Target] = Field(min_length=1, description="The images, by name.")
+    weights: dict[ModelName, Weights] = Field(
+        default_factory=dict, description="Trained models, by name."
+    )
+    pipelines: dict[ModelName, Pipeline] = Field(
+        default_factory=dict, description="PaddleX's pipelines, by name."
+    )
     signing: Signing = Field(Signing(), description="Who signs what is built.")

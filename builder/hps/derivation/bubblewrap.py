@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -30,21 +30,43 @@ def find_bwrap() -> str:
     return found
 
 
-def root_arguments(root: Path) -> list[str]:
+def root_arguments(root: Path, mount_points: Sequence[str] = ()) -> list[str]:
     """Arguments of bwrap that show a root file system read-only, entry by entry.
 
     The root itself stays bwrap's empty tmpfs, so that mount points such as /in and /out need not
     exist in the root that is shown.
+
+    Args:
+        root: a folder of this machine.
+        mount_points: absolute paths inside, where something will be mounted.
     """
+    points = [point.strip("/") for point in mount_points]
     arguments: list[str] = []
-    for entry in sorted(os.scandir(root), key=lambda entry: entry.name):
-        if entry.name in _PRIVATE:
-            continue
-        inside = f"/{entry.name}"
-        if entry.is_symlink():
-            arguments += ["--symlink", str(Path(entry.path).readlink()), inside]
-        else:
-            arguments += ["--ro-bind", entry.path, inside]
+    for entry in sorted(root.iterdir()):
+        if entry.name not in _PRIVATE:
+            arguments += _shown(root, entry.name, points)
+    return arguments
+
+
+def _shown(root: Path, path: str, mount_points: Sequence[str]) -> list[str]:
+    """Arguments for one entry of a root.
+
+    Nothing can be made in a folder that is shown read-only. One that lacks a mount point is made
+    anew instead, with all that it holds shown by itself.
+    """
+    outside = root / path
+    if outside.is_symlink():
+        return ["--symlink", str(outside.readlink()), f"/{path}"]
+    lacking = [
+        point
+        for point in mount_points
+        if point.startswith(f"{path}/") and not (root / point).exists()
+    ]
+    if not lacking or not outside.is_dir():
+        return ["--ro-bind", str(outside), f"/{path}"]
+    arguments = ["--dir", f"/{path}"]
+    for entry in sorted(outside.iterdir()):
+        arguments += _shown(root, f"{path}/{entry.name}", lacking)
     return arguments
 
 

@@ -82,6 +82,7 @@ def _artifacts(target: LockedTarget | None) -> dict[tuple[str, str], Artifact]:
         ("python", (*target.wheels, *target.sdists)),
         ("archive", target.archives),
         ("file", target.files),
+        ("weights", target.weights_files),
     )
     for kind, artifacts in groups:
         for artifact in artifacts:

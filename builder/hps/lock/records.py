@@ -20,9 +20,22 @@ def _no_folder(name: str) -> str:
     return name
 
 
+def _inside(path: str) -> str:
+    if not all(part and part not in {".", ".."} for part in path.split("/")):
+        raise ValueError("not a path below a folder")
+    return path
+
+
 Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[
     str, StringConstraints(pattern=r"^[^/\x00-\x1f\\]{1,255}$"), AfterValidator(_no_folder)
+]
+Folder = Annotated[
+    str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,4096}$"), AfterValidator(_inside)
+]
+# As in hps.toml; names become parts of paths.
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=64)
 ]
 Size = Annotated[int, Field(ge=0, lt=2**50)]
 
@@ -117,17 +130,56 @@ class LockedFile(Artifact):
     to: str
 
 
+class WeightsFile(Artifact):
+    """One file of a set of weights, at `folder`/`file` of what is shown to a pipeline."""
+
+    weights: Name
+    folder: Folder | None = None
+
+    @property
+    def path(self) -> str:
+        """Relative to the folder of the weights."""
+        return f"{self.folder}/{self.file}" if self.folder else self.file
+
+    @property
+    def name(self) -> str:
+        """Weights and path: what the file is called among those of all weights."""
+        return f"{self.weights}/{self.path}"
+
+
+class LockedWeights(Record):
+    """A set of weights: an archive, or, without one, files of the project's own.
+
+    `root` is the folder inside the archive that holds the files, none when they lie at its top.
+    `model` is PaddleX's name of the model.
+    """
+
+    name: Name
+    model: Name
+    licence: str | None = None
+    archive: Artifact | None = None
+    root: FileName | None = None
+
+
+class LockedPipeline(Record):
+    """A pipeline: which of its modules, by key path, loads which weights, and how they come."""
+
+    name: Name
+    delivery: Literal["layer", "mount"]
+    modules: tuple[tuple[str, Name], ...]
+
+
 class Layer(Record):
     """A planned layer: what it is made of, and what it must come out as.
 
-    `kind` is debian, system, archive, wheels, or files; `members` are names of artifacts.
+    `kind` is debian, system, archive, wheels, weights, or files; `members` are names of artifacts.
     `diff_id` is the sha256 of the uncompressed tar, `size` its bytes. `paths` holds two bytes
     for each entry of the tar in order (base64), enough to name the first path that differs when
     the layer comes out as something else.
     """
 
     name: str
-    kind: Literal["debian", "system", "archive", "wheels", "files"]
+    kind: Literal["debian", "system", "archive", "wheels", "weights", "files"]
     members: tuple[str, ...]
     diff_id: Hex
     size: Size
@@ -153,8 +205,25 @@ class LockedTarget(Record):
     sdists: tuple[Sdist, ...] = ()
     archives: tuple[LockedArchive, ...] = ()
     files: tuple[LockedFile, ...] = ()
+    weights: tuple[LockedWeights, ...] = ()
+    weights_files: tuple[WeightsFile, ...] = ()
+    pipelines: tuple[LockedPipeline, ...] = ()
     layers: tuple[Layer, ...] = ()
     inputs: tuple[tuple[str, str], ...] = ()  # key path of hps.toml, short digest of its meaning
+
+    def baked(self) -> tuple[LockedWeights, ...]:
+        """The weights that the image holds: those of a pipeline that are delivered as a layer."""
+        names = {
+            weights
+            for pipeline in self.pipelines
+            if pipeline.delivery == "layer"
+            for _, weights in pipeline.modules
+        }
+        return tuple(one for one in self.weights if one.name in names)
+
+    def files_of(self, weights: str) -> tuple[WeightsFile, ...]:
+        """The files of a set of weights."""
+        return tuple(file for file in self.weights_files if file.weights == weights)
 
 
 class Resolver(Record):
