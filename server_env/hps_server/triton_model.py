@@ -7,6 +7,7 @@ each is answered when it is ready, through its response sender.
 """
 
 import asyncio
+import gc
 import json
 import os
 import threading
@@ -68,9 +69,10 @@ class TritonPythonModel:
 class _Engine:
     """Answers by itself."""
 
-    def __init__(self, service: Service, operation: "str | None") -> None:
+    def __init__(self, service: Service, operation: "str | None", counters: "_Counters") -> None:
         self._service = service
         self._operation = operation
+        self._counters = counters
 
     async def answer(self, request: Any, abandoned: "Callable[[], bool]") -> Any:
         tensor = pb_utils.get_input_tensor_by_name(request, INPUT).as_numpy()
@@ -95,6 +97,7 @@ class _Engine:
 
     async def close(self) -> None:
         await self._service.close()
+        self._counters.close()
 
 
 class _Door:
@@ -143,11 +146,12 @@ def _role(
     package = read_package(path)
     configuration = _configuration(path)
     settings = read_settings(configuration)
+    counters = _Counters(model)
     log = RequestLog(
         model,
         form=settings.log_format,
         level=os.environ.get("PADDLEX_HPS_LOGGING_LEVEL", "INFO"),
-        count=_counter(model),
+        count=counters.count,
     )
     operations = _operations(package, parameters)
     service = wait(
@@ -160,7 +164,7 @@ def _role(
             use_hpip=_hpip(),
         )
     )
-    return _Engine(service, parameters.get("operation"))
+    return _Engine(service, parameters.get("operation"), counters)
 
 
 def _operations(package: Package, parameters: "Mapping[str, str]") -> "dict[str, Any]":
@@ -198,24 +202,35 @@ def _bytes(item: Any) -> bytes:
     return item if isinstance(item, bytes) else str(item).encode("utf-8")
 
 
-def _counter(model: str) -> "Callable[[str, int, float], None]":
+class _Counters:
     """Counts requests and seconds for Triton's /metrics, by operation and error code."""
-    kind = pb_utils.MetricFamily.COUNTER
-    requests = pb_utils.MetricFamily(
-        name="hps_requests_total", description="Requests answered, by error code", kind=kind
-    )
-    seconds = pb_utils.MetricFamily(
-        name="hps_request_seconds_total", description="Seconds spent on requests", kind=kind
-    )
-    counters: dict[tuple[str, int], tuple[Any, Any]] = {}
 
-    def count(operation: str, code: int, spent: float) -> None:
+    def __init__(self, model: str) -> None:
+        kind = pb_utils.MetricFamily.COUNTER
+        self._model = model
+        self._requests = pb_utils.MetricFamily(
+            name="hps_requests_total", description="Requests answered, by error code", kind=kind
+        )
+        self._seconds = pb_utils.MetricFamily(
+            name="hps_request_seconds_total", description="Seconds spent on requests", kind=kind
+        )
+        self._counters: dict[tuple[str, int], tuple[Any, Any]] = {}
+
+    def count(self, operation: str, code: int, spent: float) -> None:
+        """One request was answered."""
         key = operation, code
-        if key not in counters:
-            labels = {"model": model, "operation": operation, "code": str(code)}
-            counters[key] = requests.Metric(labels=labels), seconds.Metric(labels=labels)
-        answered, lasted = counters[key]
+        if key not in self._counters:
+            labels = {"model": self._model, "operation": operation, "code": str(code)}
+            self._counters[key] = (
+                self._requests.Metric(labels=labels),
+                self._seconds.Metric(labels=labels),
+            )
+        answered, lasted = self._counters[key]
         answered.increment(1)
         lasted.increment(spent)
 
-    return count
+    def close(self) -> None:
+        """Free them: what is left of them when the stub of Triton 2.51 ends makes it crash."""
+        self._counters.clear()
+        del self._requests, self._seconds
+        gc.collect()
