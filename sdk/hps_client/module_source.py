@@ -80,7 +80,8 @@ def _annotated(one: Typed, field: dict[str, Any], required: bool) -> str:
     if field.get("default") is None:
         return f"Optional[{one.annotation}] = None"
     default = field["default"]
-    return f"{one.annotation} = {quoted(default) if isinstance(default, str) else default!r}"
+    written = quoted(default) if isinstance(default, str) else repr(default)
+    return f"{one.annotation} = {written}"
 
 
 @dataclass(frozen=True)

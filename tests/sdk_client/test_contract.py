@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from hps_client import (
     AsyncClient,
     Client,
@@ -22,6 +21,7 @@ from hps_client import (
 )
 from hps_client.pipelines.ocr import InferResult
 from hps_client.pipelines.shared import ImageInfo, ImageLabelPair
+
 from tests.sdk_client.conftest import Served
 
 LONG = 60.0  # seconds that no test takes
@@ -177,7 +177,7 @@ def test_a_cancelled_task_ends_its_request(address: str, served: Served) -> None
     async def ask() -> None:
         async with AsyncClient(address, timeout=LONG) as client:
             task = asyncio.create_task(client.ocr(served.tell(sleep=30, name=name)))
-            while not served.asked(name):
+            while not served.asked(name):  # noqa: ASYNC110 - another process marks it
                 await asyncio.sleep(0.05)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

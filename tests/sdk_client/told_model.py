@@ -12,6 +12,7 @@ import os
 import threading
 import uuid
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb
@@ -20,12 +21,12 @@ FINAL = pb.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 class TritonPythonModel:
-    def initialize(self, args):
+    def initialize(self, args: dict[str, str]) -> None:
         self.name = args["model_name"]
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
-    def execute(self, requests):
+    def execute(self, requests: list[Any]) -> None:
         for request in requests:
             tensor = pb.get_input_tensor_by_name(request, "input").as_numpy()
             about = {
@@ -38,7 +39,7 @@ class TritonPythonModel:
             work = self.answer(asked, about, request.get_response_sender())
             asyncio.run_coroutine_threadsafe(work, self.loop)
 
-    async def answer(self, asked, about, sender):
+    async def answer(self, asked: dict[str, Any], about: dict[str, Any], sender: Any) -> None:
         told = instructions(asked)
         mark = Path(os.environ["TOLD"]) / told.get("name", "anybody")
         mark.mkdir(parents=True, exist_ok=True)
@@ -56,22 +57,22 @@ class TritonPythonModel:
         output = pb.Tensor("output", np.array([[text.encode()]], dtype=object))
         sender.send(pb.InferenceResponse([output]), flags=FINAL)
 
-    def finalize(self):
+    def finalize(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
 
 
-def instructions(asked):
+def instructions(asked: dict[str, Any]) -> dict[str, Any]:
     file = asked.get("file") or asked.get("csv") or asked.get("image")
     if file is None and asked.get("imageLabelPairs"):
         file = asked["imageLabelPairs"][0]["image"]
     try:
-        told = json.loads(base64.b64decode(file, validate=True))
+        told = json.loads(base64.b64decode(file or "", validate=True))
     except (TypeError, ValueError):
         return {}
     return told if isinstance(told, dict) else {}
 
 
-def envelope(told, asked, about):
+def envelope(told: dict[str, Any], asked: dict[str, Any], about: dict[str, Any]) -> dict[str, Any]:
     if "error" in told:
         return {"logId": "log-1", "errorCode": told["error"][0], "errorMsg": told["error"][1]}
     standard = {

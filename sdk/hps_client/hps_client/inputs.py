@@ -6,7 +6,6 @@ import base64
 import binascii
 import os
 import re
-import stat
 from pathlib import Path
 from typing import Any, BinaryIO, Mapping, Optional, Union
 from urllib.parse import unquote_to_bytes
@@ -128,16 +127,14 @@ def _from_path(value: Union[str, os.PathLike[str]]) -> bytes:
     text = os.fspath(value)
     scheme = _SCHEME.match(text)
     try:
-        path = Path(text)
-        if stat.S_ISDIR(path.stat().st_mode):
-            raise InvalidInput(f"{text!r} is a directory, not a file", "")
-        return path.read_bytes()
+        return Path(text).read_bytes()
     except (OSError, ValueError) as error:
         hint = "give a path, an http(s) URL, or the bytes themselves"
         if scheme and len(scheme.group(1)) > 1:
             hint = f"of URLs only http, https and data are known, not {scheme.group(1)!r}"
+        reason = getattr(error, "strerror", None) or str(error)
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-        raise InvalidInput(f"cannot read {shown!r}: {error.__class__.__name__}", hint) from error
+        raise InvalidInput(f"cannot read {shown!r}: {reason}", hint) from error
 
 
 def _from_data_uri(uri: str) -> bytes:

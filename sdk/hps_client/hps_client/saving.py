@@ -49,7 +49,8 @@ def _contents(value: Any, at: PurePosixPath) -> Iterator[Tuple[PurePosixPath, An
         yield from _of_record(value, at)
     elif isinstance(value, dict):
         for key, one in value.items():
-            yield from _contents(one, at / _fit(str(key)))
+            name = _fit(str(key)).replace(".", "_")  # the suffix comes from the content
+            yield from _contents(one, at / name)
     elif isinstance(value, list):
         for index, one in enumerate(value):
             if isinstance(one, (Record, OutputFile)):

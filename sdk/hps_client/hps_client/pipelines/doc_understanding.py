@@ -155,7 +155,7 @@ class ImageUrl(Record):
     """`ImageUrl` of the schema."""
 
     url: str
-    detail: str = '"auto"'
+    detail: str = "auto"
 
     PARTS = (
         Part("url", "url", records.anything),
@@ -168,7 +168,7 @@ class ImageContent(Record):
     """`ImageContent` of the schema."""
 
     image_url: Union[str, ImageUrl]
-    type: str = '"image_url"'
+    type: str = "image_url"
 
     PARTS = (
         Part("image_url", "image_url", records.anything),
@@ -181,7 +181,7 @@ class TextContent(Record):
     """`TextContent` of the schema."""
 
     text: str
-    type: str = '"text"'
+    type: str = "text"
 
     PARTS = (
         Part("text", "text", records.text),

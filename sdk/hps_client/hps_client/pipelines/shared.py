@@ -70,7 +70,7 @@ class ImageInfo(Record):
 
     height: int
     width: int
-    type: str = '"image"'
+    type: str = "image"
 
     PARTS = (
         Part("height", "height", records.integer),
@@ -124,7 +124,7 @@ class PDFInfo(Record):
 
     num_pages: int
     pages: List[PDFPageInfo]
-    type: str = '"pdf"'
+    type: str = "pdf"
 
     PARTS = (
         Part("num_pages", "numPages", records.integer),
@@ -152,7 +152,7 @@ class TIFFInfo(Record):
 
     num_pages: int
     pages: List[PDFPageInfo]
-    type: str = '"tiff"'
+    type: str = "tiff"
 
     PARTS = (
         Part("num_pages", "numPages", records.integer),
