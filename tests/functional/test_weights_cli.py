@@ -271,16 +271,15 @@ def shown(lab: Laboratory, *words: str) -> dict[str, dict[str, object]]:
 
 def test_changed_weights_in_the_store_are_made_again(ocr: Laboratory, tmp_path: Path) -> None:
     ocr.run("lock")
-    made = package(ocr.folder / "output")
-    assert made.is_dir()
-    before = shown(ocr)
+    made = ("--package", str(package(tmp_path)))
+    before = shown(ocr, *made)
     tree = ocr.store / "trees" / tree_name(ocr.target.files_of(DETECTOR)).hex
     assert sorted(path.name for path in tree.iterdir()) == sorted(model(DETECTOR))
     parameters = tree / "inference.pdiparams"
     parameters.unlink()
     parameters.write_bytes(bytes(5000))
     (ocr.folder / ARCHIVE).unlink()  # the store has it
-    assert shown(ocr) == before
+    assert shown(ocr, *made) == before
     assert parameters.read_bytes() == model(DETECTOR)["inference.pdiparams"]
     ocr.run("build")
     ocr.run("store", "collect")
@@ -291,7 +290,7 @@ def test_what_cannot_be_served_is_told(ocr: Laboratory, tmp_path: Path) -> None:
     ocr.run("lock")
     run = ("run", "cpu", "--pipeline")
     assert "no pipeline OCD" in ocr.run(*run, "OCD", code=2).err
-    assert "hps assemble OCR" in ocr.run(*run, "OCR", code=2).err
+    assert "sdk/pipelines" in ocr.run(*run, "OCR", code=2).err  # it has no catalogue
     assert "is no package" in ocr.run(*run, "OCR", "--package", str(tmp_path), code=2).err
     other = package(tmp_path)
     text = (other / "server" / "pipeline_config.yaml").read_text()
@@ -306,18 +305,31 @@ def test_a_full_disk_leaves_no_half_of_the_weights(ocr: Laboratory, tmp_path: Pa
     (ocr.folder / ARCHIVE).write_bytes(tar(big, "m"))
     ocr.run("lock")
     ocr.run("build")
-    package(ocr.folder / "output")
+    made = ("--package", str(package(tmp_path)))
     name = tree_name(ocr.target.files_of(DETECTOR)).hex
     with mounted(tmp_path / "small", "4m") as small:
         trees = ocr.store / "temporary"
         shutil.rmtree(trees)
         trees.symlink_to(small)
-        done = ocr.run("run", "cpu", "--pipeline", "OCR", code=6)
+        done = ocr.run("run", "cpu", "--pipeline", "OCR", *made, code=6)
         assert "No space left" in done.err
         trees.unlink()
         trees.mkdir()
     assert not (ocr.store / "trees" / name).exists()
-    assert shown(ocr)["found"]
+    assert shown(ocr, *made)["found"]
+
+
+def test_a_project_with_a_catalogue_assembles_the_package_itself(ocr: Laboratory) -> None:
+    catalogue = Path(__file__).resolve().parents[2] / "sdk"
+    for part in ("pipelines/OCR", "common"):
+        shutil.copytree(catalogue / part, ocr.folder / "sdk" / part)
+    ocr.edit("[pipelines.OCR]", '[pipelines.OCR]\nconfig = "my.yaml"')
+    (ocr.folder / "my.yaml").write_text(f"mine: true\n{OCR}")
+    ocr.run("lock")
+    done = shown(ocr)
+    assert {"/app/server.sh", "/app/package.json"} < done["found"].keys()
+    assert str(done["config"]).startswith("mine: true")
+    assert f"model_dir: {FOLDER}/ours" in done["config"]
 
 
 def test_another_wheel_than_paddlex_has_no_configuration(lab: Laboratory) -> None:

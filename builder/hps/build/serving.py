@@ -129,14 +129,23 @@ def _no_package(package: Path) -> UsageError:
     )
 
 
-def set_weights(folder: Path, given: Mapping[str, tuple[str, str]]) -> None:
+def set_weights(
+    folder: Path,
+    given: Mapping[str, tuple[str, str]],
+    own: pipeline_config.Document | None = None,
+) -> None:
     """Write into the configuration of a server folder where the files of its models are.
+
+    Args:
+        folder: of the server.
+        given: by module, see `model_folders`.
+        own: the configuration of hps.toml, where it names one; else that of the folder is used.
 
     Raises:
         ConfigError: it cannot be read, or has other modules.
     """
     path = folder / CONFIGURATION
-    document = pipeline_config.read(path.read_bytes(), CONFIGURATION)
+    document = own or pipeline_config.read(path.read_bytes(), CONFIGURATION)
     made = pipeline_config.write(pipeline_config.with_weights(document, given))
     path.unlink()
     path.write_bytes(made)

@@ -29,9 +29,9 @@ from hps.build.serving import (
     unpack_server,
     weights_mounts,
 )
+from hps.build.weights import configuration
 from hps.build.workbench import Workbench
 from hps.cli.options import project, work_options, workbench
-from hps.errors import UsageError
 from hps.lock.stale import fresh_target
 
 
@@ -59,8 +59,8 @@ from hps.lock.stale import fresh_target
 @click.option(
     "--package",
     type=click.Path(exists=True, path_type=Path),
-    help="Its package, a folder or .tar.gz of `hps assemble` "
-    "(default: output/paddlex_hps_NAME_sdk of the project).",
+    help="The pipeline's package, a folder or .tar.gz of `hps assemble` (default: it is assembled "
+    "from the project's catalogue, for this run only).",
 )
 @click.option(
     "-v", "--mount", "mounts", multiple=True, metavar="FOLDER:/INSIDE[:rw]", help="Show a folder."
@@ -171,20 +171,33 @@ def _served(
     mounts = weights_mounts(bench, locked, pipeline)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hps-server-")))
     folder.chmod(0o755)  # the user of the image reads it
-    unpack_server(package or _package(bench.project.root, name), folder)
-    set_weights(folder, model_folders(locked, pipeline))
+    own = None
+    if package is not None:
+        unpack_server(package, folder)
+    else:
+        _assemble_server(bench, name, folder)
+        if bench.project.config.pipelines[name].config is not None:
+            own = configuration(bench, locked, name)
+    set_weights(folder, model_folders(locked, pipeline), own)
     return [*mounts, Mount(folder, APP)]
 
 
-def _package(root: Path, name: str) -> Path:
-    """Where `hps assemble` puts the package of a pipeline."""
-    folder = root / "output" / f"paddlex_hps_{name}_sdk"
-    if not folder.is_dir():
-        raise UsageError(
-            f"there is no package {folder}",
-            hint=f"hps assemble {name}, or name one with --package",
-        )
-    return folder
+def _assemble_server(bench: Workbench, name: str, folder: Path) -> None:
+    """Write the server folder of a package that is made for this run."""
+    from hps.sdk.catalogue_files import chosen, read_catalogue
+    from hps.sdk.ingredients import gather
+    from hps.sdk.package import members
+
+    (pipeline,) = chosen(read_catalogue(bench.project.root), (name,), every=False)
+    with bench.store.session():
+        made_of = gather(bench, [pipeline], server=True, client=False)
+    for member in members(pipeline, made_of):
+        top, _, path = member.path.partition("/")
+        if top == "server":
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(member.data)
+            place.chmod(member.mode)
 
 
 def _started(
