@@ -116,4 +116,4 @@ def _write_file(path: Path, data: bytes, epoch: int) -> None:
         os.fchmod(file.fileno(), 0o644)
         file.write(data)
         file.flush()
-        os.utime(file.fileno(), (epoch, epoch))
+        os.utime(file.name, (epoch, epoch))
