@@ -133,33 +133,28 @@ def without(text: str, field: str) -> str:
     """
     parse(text)
     tokens = [match for match in _TOKEN.finditer(text) if match.lastgroup != "blank"]
-    kept, depth, start = [], 0, 0
-    for index, token in enumerate(tokens):
-        depth += {"{": 1, "<": 1, "[": 1, "}": -1, ">": -1, "]": -1}.get(
-            token[0] if token.lastgroup == "mark" else "", 0
-        )
-        if depth == 0 and token.lastgroup == "word" and token[0] == field and _names(tokens, index):
-            kept.append(text[start : token.start()])
-            start = _end(tokens, index + 1)
-    return "".join([*kept, text[start:]])
+    kept, copied, index = [], 0, 0
+    while index < len(tokens):
+        name = tokens[index]
+        end = _value_end(tokens, index + 1)
+        if name[0] == field:
+            kept.append(text[copied : name.start()])
+            copied = tokens[end - 1].end()
+        index = end
+    return "".join([*kept, text[copied:]])
 
 
-def _names(tokens: "list[re.Match[str]]", index: int) -> bool:
-    """Whether the word at `index`, outside of all brackets, names a field and is no value."""
-    return tokens[index + 1][0] in (":", "{", "<", "[") and not (
-        index and tokens[index - 1][0] == ":"
-    )
-
-
-def _end(tokens: "list[re.Match[str]]", index: int) -> int:
-    """Where the value ends that begins at `index`, a colon before it included."""
+def _value_end(tokens: "list[re.Match[str]]", index: int) -> int:
+    """The index behind the value that begins at `index`, with a colon or without."""
     index += tokens[index][0] == ":"
-    depth = 0
+    depth, first = 0, tokens[index]
     while True:
         token = tokens[index]
         if token.lastgroup == "mark":
-            depth += 1 if token[0] in "{<[" else -1
-        more = index + 1 < len(tokens) and tokens[index + 1].lastgroup == "string"
-        if depth == 0 and not (token.lastgroup == "string" and more):
-            return token.end()
+            depth += {"{": 1, "<": 1, "[": 1, "}": -1, ">": -1, "]": -1}.get(token[0], 0)
         index += 1
+        if depth == 0:
+            break
+    while first.lastgroup == "string" and tokens[index:] and tokens[index].lastgroup == "string":
+        index += 1  # adjacent strings are one string
+    return index

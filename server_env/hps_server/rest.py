@@ -16,7 +16,7 @@ import ssl
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from hps_server.rest_bodies import (
     from_form,
     usable_identity,
 )
+from hps_server.rest_files import PREFIX, Answer, configuration_path, signed_files
 from hps_server.rest_metrics import CONTENT_TYPE, Metrics
 from hps_server.rest_upstream import LENGTH_HEADER, Outcome, failure, read_answer, request_body
 
@@ -75,8 +76,15 @@ class Settings:
 class Facade:
     """The routes; `application` makes the app."""
 
-    def __init__(self, package: Package, settings: Settings, log: Log) -> None:
+    def __init__(
+        self,
+        package: Package,
+        settings: Settings,
+        log: Log,
+        files: "Callable[[str, Mapping[str, str]], Answer] | None" = None,
+    ) -> None:
         self._package = package
+        self._files = files
         self._settings = settings
         self._log = log
         self._metrics = Metrics()
@@ -95,6 +103,8 @@ class Facade:
         app.router.add_get("/health/ready", self._ready)
         app.router.add_get("/openapi.json", self._openapi)
         app.router.add_get("/metrics", self._tell_metrics)
+        if self._files is not None:
+            app.router.add_get(PREFIX + "{key:.+}", self._file)
         app.cleanup_ctx.append(self._upstream)
         return app
 
@@ -118,7 +128,7 @@ class Facade:
         identity = usable_identity(request.headers.get(REQUEST_ID)) or str(uuid.uuid4())
         request["identity"] = identity
         try:
-            if request.path not in _OPEN and not self._may(request):
+            if not _is_open(request.path) and not self._may(request):
                 refused = _response(failure(401, identity, "a bearer token is needed"))
                 refused.headers["WWW-Authenticate"] = "Bearer"
                 response: web.StreamResponse = refused
@@ -158,6 +168,7 @@ class Facade:
                 operation=operation.id,
                 status=outcome.status,
                 seconds=round(seconds, 4),
+                cause=outcome.cause,
                 request_id=identity,
             )
             return _response(outcome)
@@ -224,7 +235,11 @@ class Facade:
         body, length = request_body(text, identity, self._settings.deadline)
         host = f"[{address}]" if ":" in address else address
         timeout = aiohttp.ClientTimeout(self._settings.deadline + _MARGIN)
-        headers = {LENGTH_HEADER: str(length), "Content-Type": "application/octet-stream"}
+        headers = {
+            LENGTH_HEADER: str(length),
+            "Content-Type": "application/octet-stream",
+            "Accept-Encoding": "identity",  # Triton would compress, for nothing on one machine
+        }
         assert self._session is not None  # noqa: S101 - open for as long as requests come
         try:
             async with self._session.post(
@@ -241,6 +256,13 @@ class Facade:
         except (OSError, aiohttp.ClientError) as error:
             self._log.say("error", f"Triton does not answer: {error}", request_id=identity)
             return failure(503, identity, "The server is not ready; ask again")
+
+    async def _file(self, request: web.Request) -> web.Response:
+        assert self._files is not None  # noqa: S101 - the route is there only then
+        path = request.raw_path.partition("?")[0].removeprefix(PREFIX)
+        query = dict(request.query)
+        status, body, headers = await asyncio.to_thread(self._files, path, query)
+        return web.Response(status=status, body=body, headers=headers)
 
     async def _health(self, request: web.Request) -> web.Response:
         envelope = {"logId": request["identity"], "errorCode": 0, "errorMsg": "Healthy"}
@@ -309,6 +331,11 @@ def _succeeded(task: "asyncio.Task[bytes]") -> bool:
     return not task.cancelled() and task.exception() is None
 
 
+def _is_open(path: str) -> bool:
+    # A signed URL is its own permission.
+    return path in _OPEN or path.startswith(PREFIX)
+
+
 def _content_type(request: web.Request) -> str:
     return request.content_type if "Content-Type" in request.headers else ""
 
@@ -369,7 +396,9 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
     )
     if options.token_file and not settings.token:
         parser.error(f"{options.token_file} holds no token")
-    facade = Facade(read_package(location()), settings, Log(options.log_format, "hps-rest"))
+    log = Log(options.log_format, "hps-rest")
+    files = signed_files(configuration_path())
+    facade = Facade(read_package(location()), settings, log, files)
     tls = None
     if options.tls_certificate:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -23,11 +23,13 @@ class Outcome:
         status: of HTTP.
         code: the envelope's errorCode.
         body: the envelope.
+        cause: what Triton said, for the log alone.
     """
 
     status: int
     code: int
     body: bytes
+    cause: "str | None" = None
 
 
 def request_body(text: bytes, identity: str, deadline: float) -> "tuple[bytes, int]":
@@ -70,18 +72,18 @@ def read_answer(status: int, length: "str | None", body: bytes, identity: str) -
             code = json.loads(text)["errorCode"]
             return Outcome(_status(code), int(code), text)
         said = str(json.loads(body).get("error"))
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error):
-        return failure(500, identity, "Internal server error")
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, struct.error) as error:
+        return failure(500, identity, "Internal server error", f"HTTP {status}: {error!r}")
     if status in (400, 404) and not _is_unready(said):
-        return failure(500, identity, "Internal server error")
+        return failure(500, identity, "Internal server error", said)
     # Not loaded, dead and being brought back, or its queue is full: later it may answer.
-    return failure(UNAVAILABLE, identity, "The model is not ready; ask again")
+    return failure(UNAVAILABLE, identity, "The model is not ready; ask again", said)
 
 
-def failure(status: int, identity: str, message: str) -> Outcome:
+def failure(status: int, identity: str, message: str, cause: "str | None" = None) -> Outcome:
     """An envelope for what went wrong before or beyond the model."""
     envelope: dict[str, Any] = {"logId": identity, "errorCode": status, "errorMsg": message}
-    return Outcome(status, status, json.dumps(envelope, ensure_ascii=False).encode())
+    return Outcome(status, status, json.dumps(envelope, ensure_ascii=False).encode(), cause)
 
 
 def _text(length: "str | None", body: bytes) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hps_server.pbtxt import DEEPEST, PbtxtError, messages, parse, scalar, scalars
+from hps_server.pbtxt import DEEPEST, PbtxtError, messages, parse, scalar, scalars, without
 
 
 def test_a_configuration_as_people_write_it() -> None:
@@ -76,3 +76,26 @@ def test_any_text_is_a_message_or_refused(text: str) -> None:
     except PbtxtError:
         return
     assert all(field.strip() for field in message)
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ("a: 1 b: 2", " b: 2"),
+        ("b: 2", "b: 2"),
+        ("a { b: 1 a: 2 } c: 3", " c: 3"),
+        ('c { a: 1 } a [ { x: "}" } ]', "c { a: 1 } "),
+        ('a: "x" "y" b: a', " b: a"),
+        ("b: a\na: [ 1, 2 ]", "b: a\n"),
+        ("a: 1 a < z: 1 > b: 2 # a: 1", "  b: 2 # a: 1"),
+        ("", ""),
+    ],
+)
+def test_a_field_is_taken_out_and_the_rest_stands(text: str, rest: str) -> None:
+    assert without(text, "a") == rest
+    assert "a" not in parse(rest)
+
+
+def test_nothing_is_taken_out_of_what_is_no_text_format() -> None:
+    with pytest.raises(PbtxtError):
+        without("a {", "a")
