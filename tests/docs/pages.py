@@ -132,9 +132,10 @@ _VERDICT_JSON = """
 ```
 
 `digest` is null when it could not be told. `hashed` says whether every byte was read: not when
-nobody trusted has signed it, nor with `--signatures-only`. `form` is `bundle`, `simple-signing`
-(the older signatures of images) or `message-signature` (a bare signature of a file). With
-`--explain` there is `explain` too: for each WHAT the commands by client, and what each leaves out.
+nobody trusted has signed it, nor with `--signatures-only`. `form` is `bundle`, `attestation` (an
+envelope at the tag `sha256-….att`, as cosign 2 keeps it), `simple-signing` (the older signatures of
+images) or `message-signature` (a bare signature of a file). With `--explain` there is `explain`
+too: for each WHAT the commands by client, and what each leaves out.
 """
 
 _BITS = {

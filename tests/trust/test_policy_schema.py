@@ -89,13 +89,9 @@ def test_every_fault_is_told() -> None:
     assert len(list(faults(value, SCHEMA))) == 5
 
 
-def test_the_page_has_every_field_and_an_example_that_holds() -> None:
+def test_the_page_names_the_schema_and_has_an_example_that_holds() -> None:
     page = (ROOT / PUBLISHED).with_name("policy.md").read_text(encoding="utf-8")
     example = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
     assert example is not None
     assert not list(faults(tomllib.loads(example[1]), SCHEMA))
-    top = SCHEMA["properties"]
-    key, requirement = top["keys"]["additionalProperties"], top["require"]["items"]
-    for field in (*top, *key["properties"], *requirement["properties"]):
-        assert f"| `{field}` |" in page
     assert f"({PUBLISHED.name})" in page
