@@ -107,6 +107,18 @@ def test_what_is_shown(hps: Command) -> None:
     assert all(value in shown for value in (one["fingerprint"], PROVENANCE, one["place"]))
 
 
+def test_a_faulty_key_does_not_hide_the_others(hps: Command) -> None:
+    hps.run("key", "generate", "a", "--no-passphrase")
+    hps.run("key", "generate", "b", "--no-passphrase")
+    (hps.folder / "keys" / "a.pub").write_bytes(b"nonsense")
+    faulty, good = json.loads(hps.run("key", "list", "--json", code=2).stdout)
+    assert faulty["name"] == "a"
+    assert "cannot be used" in faulty["fault"]
+    assert good["role"] == "build"
+    lines = hps.run("key", "list", code=2).stdout.decode().splitlines()
+    assert [line.split("  ")[:2] for line in lines] == [["a", "faulty"], ["b", "build"]]
+
+
 def test_a_passphrase_from_the_environment_or_a_file(hps: Command) -> None:
     (hps.folder / "secret").write_text("battery staple\n")
     hps.run("key", "generate", "one", HPS_KEY_PASSPHRASE="correct horse")

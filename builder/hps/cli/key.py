@@ -1,14 +1,14 @@
 """`hps key`: make, import, list and export the keys that sign."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from hps.cli.options import json_option, report, wants_json
-from hps.errors import UsageError
+from hps.errors import KeyUnusableError, UsageError
 
 if TYPE_CHECKING:
     from hps.trust.key_store import KeyDescription, KeyStore, Purpose
@@ -159,18 +159,40 @@ def list_(context: click.Context, *, as_json: bool) -> None:
     """List the keys.
 
     A line each: name, role, where the private half is, fingerprint (sha256 of the public half).
+    A key that cannot be used is listed with its fault; exit code 2 then.
     """
     del as_json
     keys = _keys()
-    found = [keys.describe(name) for name in keys.names()]
+    found = [_described(keys, name) for name in keys.names()]
+    faulty = [error for _, error in found if isinstance(error, KeyUnusableError)]
     if wants_json(context):
-        report([one.as_json() for one in found])
-        return
-    for one in found:
-        kind = "file" if one.token is None else "token"
-        click.echo(f"{one.name}  {one.purpose.role}  {kind}  {one.public.fingerprint}")
-    if not found:
-        click.echo(f"no keys in {keys.folder}; hps key generate NAME makes one", err=True)
+        report([_as_json(name, one) for name, one in found])
+    else:
+        for name, one in found:
+            click.echo(_line(name, one))
+        if not found:
+            click.echo(f"no keys in {keys.folder}; hps key generate NAME makes one", err=True)
+    context.exit(faulty[0].exit_code if faulty else 0)
+
+
+def _described(keys: "KeyStore", name: str) -> "tuple[str, KeyDescription | KeyUnusableError]":
+    try:
+        return name, keys.describe(name)
+    except KeyUnusableError as error:
+        return name, error
+
+
+def _as_json(name: str, one: "KeyDescription | KeyUnusableError") -> Mapping[str, object]:
+    if isinstance(one, KeyUnusableError):
+        return {"name": name, "fault": one.message}
+    return one.as_json()
+
+
+def _line(name: str, one: "KeyDescription | KeyUnusableError") -> str:
+    if isinstance(one, KeyUnusableError):
+        return f"{name}  faulty  {one.message}"
+    kind = "file" if one.token is None else "token"
+    return f"{name}  {one.purpose.role}  {kind}  {one.public.fingerprint}"
 
 
 @command.command()
