@@ -1,6 +1,6 @@
-"""Asks every operation of every pipeline, on fake pipelines, and prints what came of it as JSON.
+"""Asks every operation of every pipeline, on fake pipelines, and writes what came of it as JSON.
 
-    python tests/e2e/ask_all_operations.py > answers.json
+    python tests/e2e/ask_all_operations.py OUT_FILE [NAMES...]
 
 Runs where PaddleX is, which is inside an image. One entry for each question:
 {pipeline, operation, request: "smallest" | "fullest" | "wrong", problem: null | text}.
@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "server_env")]
 
-from tests.e2e import fake_pipelines
-from tests.e2e.models.make import default_configuration
-from tests.e2e.requests_from_schema import fullest, smallest, wrong
+from tests.e2e import fake_pipelines  # noqa: E402 - the path is set above
+from tests.e2e.models.make import default_configuration  # noqa: E402
+from tests.e2e.requests_from_schema import fullest, smallest, wrong  # noqa: E402
 
 SCHEMA = ROOT / "sdk" / "schema" / "paddlex-3.7.2.json"
 
@@ -101,9 +101,9 @@ def _configuration(name: str, app: str) -> "dict[str, Any]":
 def main() -> None:
     """Ask all, or those that the command line names."""
     pipelines = json.loads(SCHEMA.read_text())["pipelines"]
-    names = sys.argv[1:] or [*pipelines]
-    found = [entry for name in names for entry in answers(name, pipelines[name])]
-    json.dump(found, sys.stdout, indent=1)
+    out, *names = sys.argv[1:]
+    found = [entry for name in names or [*pipelines] for entry in answers(name, pipelines[name])]
+    Path(out).write_text(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ class FakeVisual(Fake):
 
 
 def _classified(image: Any, _number: int, parameters: "Mapping[str, Any]") -> Any:
-    import numpy
+    import numpy as np
     from paddlex.inference.models.image_classification.result import TopkResult
 
     count = parameters.get("topk") or 1
@@ -118,15 +118,15 @@ def _classified(image: Any, _number: int, parameters: "Mapping[str, Any]") -> An
             "input_path": None,
             "page_index": None,
             "input_img": image,
-            "class_ids": numpy.arange(count, dtype="int32"),
-            "scores": numpy.full(count, _brightness(image), "float32"),
+            "class_ids": np.arange(count, dtype="int32"),
+            "scores": np.full(count, _brightness(image), "float32"),
             "label_names": [LABEL] * count,
         }
     )
 
 
 def _labelled(image: Any, _number: int, _parameters: "Mapping[str, Any]") -> Any:
-    import numpy
+    import numpy as np
     from paddlex.inference.models.image_multilabel_classification.result import MLClassResult
 
     return MLClassResult(
@@ -134,8 +134,8 @@ def _labelled(image: Any, _number: int, _parameters: "Mapping[str, Any]") -> Any
             "input_path": None,
             "page_index": None,
             "input_img": image,
-            "class_ids": numpy.array([0]),
-            "scores": numpy.array([_brightness(image)]),
+            "class_ids": np.array([0]),
+            "scores": np.array([_brightness(image)]),
             "label_names": [LABEL],
         }
     )
@@ -157,10 +157,10 @@ def _detected_rotated(image: Any, _number: int, _parameters: "Mapping[str, Any]"
 
 
 def _segmented_instances(image: Any, _number: int, _parameters: "Mapping[str, Any]") -> Any:
-    import numpy
+    import numpy as np
     from paddlex.inference.models.instance_segmentation.result import InstanceSegResult
 
-    mask = numpy.ones(image.shape[:2], "int32")
+    mask = np.ones(image.shape[:2], "int32")
     return InstanceSegResult(
         {
             "input_path": None,
@@ -187,15 +187,15 @@ def _anomalous(image: Any, _number: int, _parameters: "Mapping[str, Any]") -> An
 
 
 def _posed(image: Any, _number: int, _parameters: "Mapping[str, Any]") -> Any:
-    import numpy
+    import numpy as np
     from paddlex.inference.models.keypoint_detection.result import KptResult
 
-    joints = numpy.full((_PERSON_JOINTS, 3), 3.0, "float32")
+    joints = np.full((_PERSON_JOINTS, 3), 3.0, "float32")
     person = {
         "coordinate": _box(image)["coordinate"],
         "det_score": _brightness(image),
         "keypoints": joints,
-        "kpt_score": numpy.float32(0.5),
+        "kpt_score": np.float32(0.5),
     }
     return KptResult(
         {"input_path": None, "page_index": None, "input_img": image, "boxes": [person]}
@@ -203,13 +203,13 @@ def _posed(image: Any, _number: int, _parameters: "Mapping[str, Any]") -> Any:
 
 
 def _attributed(image: Any, _number: int, _parameters: "Mapping[str, Any]") -> Any:
-    import numpy
+    import numpy as np
     from paddlex.inference.pipelines.attribute_recognition.result import AttributeRecResult
 
     found = {
         "coordinate": _box(image)["coordinate"],
         "labels": [LABEL],
-        "cls_scores": numpy.array([_brightness(image)]),
+        "cls_scores": np.array([_brightness(image)]),
         "det_score": _brightness(image),
     }
     return AttributeRecResult({"input_path": None, "input_img": image, "boxes": [found]})
@@ -222,11 +222,11 @@ def _prompted_boxes(image: Any, _number: int, parameters: "Mapping[str, Any]") -
 
 
 def _prompted_masks(image: Any, _number: int, parameters: "Mapping[str, Any]") -> Any:
-    import numpy
+    import numpy as np
     from paddlex.inference.models.open_vocabulary_segmentation.results import SAMSegResult
 
     prompts = parameters["prompt"]
-    masks = numpy.ones((len(prompts), 1, *image.shape[:2]), bool)
+    masks = np.ones((len(prompts), 1, *image.shape[:2]), bool)
     return SAMSegResult(
         {
             "input_path": None,
@@ -276,11 +276,11 @@ def _preprocessed(image: Any, number: int, _parameters: "Mapping[str, Any]") -> 
 
 
 def _read(image: Any, number: int, parameters: "Mapping[str, Any]") -> Any:
-    import numpy
+    import numpy as np
     from paddlex.inference.pipelines.ocr.result import OCRResult
 
     height, width = image.shape[:2]
-    corners = numpy.array([[0, 0], [width, 0], [width, height], [0, height]], "int16")
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], "int16")
     return OCRResult(
         {
             "input_path": None,
@@ -295,7 +295,7 @@ def _read(image: Any, number: int, parameters: "Mapping[str, Any]") -> Any:
             "rec_texts": [TEXT],
             "rec_scores": [_brightness(image)],
             "rec_polys": [corners],
-            "rec_boxes": numpy.array([[0, 0, width, height]], "int16"),
+            "rec_boxes": np.array([[0, 0, width, height]], "int16"),
             "vis_fonts": [],
         }
     )
@@ -400,10 +400,10 @@ def _series_anomalies(frame: Any, _number: int, _parameters: "Mapping[str, Any]"
 
 
 def _series_class(frame: Any, _number: int, _parameters: "Mapping[str, Any]") -> Any:
-    import pandas
+    import pandas as pd
     from paddlex.inference.models.ts_classification.result import TSClsResult
 
-    found = pandas.DataFrame({"classid": [3], "score": [float(frame.iloc[:, 1].mean())]})
+    found = pd.DataFrame({"classid": [3], "score": [float(frame.iloc[:, 1].mean())]})
     column = frame.columns[1]
     return TSClsResult(
         {
@@ -436,15 +436,15 @@ def _heard(path: str, _number: int, _parameters: "Mapping[str, Any]") -> Any:
 
 
 def _watched(path: str, _number: int, parameters: "Mapping[str, Any]") -> Any:
-    import numpy
+    import numpy as np
     from paddlex.inference.models.video_classification.result import TopkVideoResult
 
     count = parameters.get("topk") or 1
     return TopkVideoResult(
         {
             "input_path": path,
-            "class_ids": numpy.arange(count, dtype="int32"),
-            "scores": numpy.full(count, 1 / Path(path).stat().st_size),
+            "class_ids": np.arange(count, dtype="int32"),
+            "scores": np.full(count, 1 / Path(path).stat().st_size),
             "label_names": [LABEL] * count,
         }
     )
@@ -525,14 +525,14 @@ def _brightness(image: Any) -> float:
 
 def _features(images: "list[Any]") -> "Iterator[dict[str, Any]]":
     """The means of four parts of an image by colour, of length 1."""
-    import numpy
+    import numpy as np
 
     for image in images:
         height, width = (side // 2 for side in image.shape[:2])
         parts = [image[:height, :width], image[:height, width:], image[height:, :width]]
-        means = numpy.array([part.mean(axis=(0, 1)) for part in [*parts, image[height:, width:]]])
+        means = np.array([part.mean(axis=(0, 1)) for part in [*parts, image[height:, width:]]])
         flat = means.flatten().astype("float32") - 128
-        yield {"feature": flat / (numpy.linalg.norm(flat) or 1)}
+        yield {"feature": flat / (np.linalg.norm(flat) or 1)}
 
 
 def _faiss() -> Any:

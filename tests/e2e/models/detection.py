@@ -85,7 +85,7 @@ def _counts(image: Any) -> Any:
 
 
 def _weights(labels: "list[str]", seed: int) -> "dict[str, Any]":
-    import numpy
+    import numpy as np
 
     random = generator(seed)
     step = SIDE // _CELLS
@@ -97,7 +97,7 @@ def _weights(labels: "list[str]", seed: int) -> "dict[str, Any]":
     uneven = random.uniform(-2, 2, (len(places), 4))
     return {
         "colours": random.normal(size=(3, len(labels))).astype("float32"),
-        "places": (numpy.array(places, "float32") + uneven).clip(0, SIDE).astype("float32"),
+        "places": (np.array(places, "float32") + uneven).clip(0, SIDE).astype("float32"),
     }
 
 

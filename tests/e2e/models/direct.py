@@ -1,10 +1,10 @@
 """The answer key: what PaddleX's pipelines answer when they are called directly.
 
-    python tests/e2e/models/direct.py MODELS_DIR NAMES...
+    python tests/e2e/models/direct.py MODELS_DIR OUT_FILE NAMES...
 
 MODELS_DIR is what make.py wrote. The inputs are written beside the models (MODELS_DIR/NAME/inputs);
-standard output is JSON: {NAME: {file name: result}}, each result as a server should send it, but
-without images.
+OUT_FILE is JSON: {NAME: {file name: result}}, each result as a server should send it, but without
+images. It is a file because Paddle prints on standard output.
 """
 
 import argparse
@@ -21,7 +21,7 @@ if __name__ == "__main__":  # started by path, for instance inside an image
 
 from tests.e2e.models import inputs
 
-GALLERY = (1, 2, 3)  # seeds of the scenes in an index; their labels are "scene1"…
+GALLERY = (1, 2, 3)  # seeds of the scenes whose middles are in an index, as "scene1"…
 REMOVED = 1  # the id, counted from 0, that is taken out of the index again
 
 
@@ -46,12 +46,12 @@ def objects(results: "list[Any]") -> "dict[str, Any]":
 
 
 def instances(results: "list[Any]") -> "dict[str, Any]":
-    import numpy
+    import numpy as np
     from pycocotools import mask as coco
 
     found = objects(results)["detectedObjects"]
     for instance, mask in zip(found, results[0]["masks"], strict=True):
-        counts = coco.encode(numpy.asfortranarray(mask.astype("uint8")))["counts"]
+        counts = coco.encode(np.asfortranarray(mask.astype("uint8")))["counts"]
         instance["mask"] = {"rleResult": counts.decode(), "size": mask.shape}
     return {"instances": found}
 
@@ -141,10 +141,11 @@ def answers(models: Path, name: str) -> "dict[str, Any]":
     The pipelines of retrieval are asked with an index of three scenes of which one was added
     later and one removed.
     """
-    from hps_server.paddlex_repairs import repair
     from paddlex import create_pipeline
 
-    repair()
+    from hps_server.corrections import correct
+
+    correct()
     pipeline = create_pipeline(str(models / name / "pipeline_config.yaml"), device="cpu")
     folder = models / name / "inputs"
     folder.mkdir(exist_ok=True)
@@ -170,7 +171,7 @@ def plain(value: Any) -> Any:
 
 
 def _index(pipeline: Any) -> Any:
-    images = [inputs.scene(seed) for seed in GALLERY]
+    images = [inputs.closeup(seed) for seed in GALLERY]
     labels = [f"scene{seed}" for seed in GALLERY]
     index = pipeline.build_index(images[:2], labels[:2], index_type="Flat", metric_type="IP")
     index = pipeline.append_index(images[2:], labels[2:], index)
@@ -187,14 +188,14 @@ def _pruned(value: Any) -> Any:
 
 
 def main() -> None:
-    """Print the answers of the pipelines that the command line names."""
+    """Write the answers of the pipelines that the command line names."""
     parser = argparse.ArgumentParser(description="Calls PaddleX's pipelines directly.")
     parser.add_argument("models", type=Path, metavar="MODELS_DIR")
+    parser.add_argument("out", type=Path, metavar="OUT_FILE")
     parser.add_argument("names", nargs="+")
     wanted = parser.parse_args()
     found = {name: answers(wanted.models, name) for name in wanted.names}
-    json.dump(found, sys.stdout, sort_keys=True)
-    sys.stdout.write("\n")
+    wanted.out.write_text(json.dumps(found, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Networks that see a whole image: classification, segmentation, anomalies, features.
 
-All work on 64×64 RGB; the 8×8 means of an image (192 numbers) go through random weights, so that
-answers depend on the picture and on nothing else.
+All work on 64 by 64 RGB; the means of 8 by 8 pixels (192 numbers) go through random weights, so
+that answers depend on the picture and on nothing else.
 """
 
 from collections.abc import Mapping

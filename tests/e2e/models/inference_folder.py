@@ -10,9 +10,9 @@ Input = tuple[Sequence[int | None], str]  # shape, None where it may vary, and d
 
 def generator(seed: int) -> Any:
     """NumPy's generator of the weights: the same on every machine."""
-    import numpy
+    import numpy as np
 
-    return numpy.random.default_rng(seed)
+    return np.random.default_rng(seed)
 
 
 def write(

@@ -14,10 +14,10 @@ LINES = ("INVOICE 4711", "TOTAL 1234", "PAID 30 DAYS")
 def scene(seed: int, width: int = 96, height: int = 80) -> Any:
     """Dark coloured blobs on a bright ground, blue-green-red."""
     import cv2
-    import numpy
+    import numpy as np
 
     random = generator(seed)
-    image = numpy.full((height, width, 3), 235, "uint8")
+    image = np.full((height, width, 3), 235, "uint8")
     for _ in range(4):
         colour = [int(value) for value in random.integers(0, 110, 3)]
         x, y = (int(value) for value in random.integers(8, (width - 8, height - 8)))
@@ -25,12 +25,17 @@ def scene(seed: int, width: int = 96, height: int = 80) -> Any:
     return image
 
 
+def closeup(seed: int) -> Any:
+    """The middle of a scene, about as large as what a detector cuts out."""
+    return scene(seed)[38:62, 26:54]
+
+
 def page(lines: Sequence[str] = LINES, width: int = 320) -> Any:
     """Dark letters in lines on white."""
     import cv2
-    import numpy
+    import numpy as np
 
-    image = numpy.full((64 * len(lines) + 32, width, 3), 255, "uint8")
+    image = np.full((64 * len(lines) + 32, width, 3), 255, "uint8")
     for number, line in enumerate(lines):
         foot = (16, 64 * number + 56)
         cv2.putText(image, line, foot, cv2.FONT_HERSHEY_SIMPLEX, 1.1, (0, 0, 0), 3)
@@ -55,7 +60,7 @@ def tiff(images: Sequence[Any]) -> bytes:
 
 
 def pdf(pages: Sequence[Sequence[tuple[int, int, int, int]]]) -> bytes:
-    """A PDF (ISO 32000-1, 7.5) whose pages of 200×120 points have black bars: x, y, width, height."""
+    """A PDF (ISO 32000-1, 7.5) whose pages of 200 by 120 points have black bars: x, y, width, height."""
     kids = " ".join(f"{3 + 2 * number} 0 R" for number in range(len(pages)))
     bodies = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
@@ -82,24 +87,24 @@ def video(seed: int) -> bytes:
     import tempfile
 
     import cv2
-    import numpy
+    import numpy as np
 
     image = scene(seed, 96, 96)
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "video.avi")
         writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*"MJPG"), 8, (96, 96))
         for number in range(16):
-            writer.write(numpy.roll(image, 3 * number, axis=1))
+            writer.write(np.roll(image, 3 * number, axis=1))
         writer.release()
         return Path(path).read_bytes()
 
 
 def forecast_csv(seed: int) -> bytes:
     """A week of hourly load."""
-    import pandas
+    import pandas as pd
 
     random = generator(seed)
-    dates = pandas.date_range("2026-01-01", periods=STEPS + 24, freq="h")
+    dates = pd.date_range("2026-01-01", periods=STEPS + 24, freq="h")
     rows = [
         f"{date},{value:.3f}"
         for date, value in zip(dates, random.normal(50, 9, len(dates)), strict=True)

@@ -61,10 +61,13 @@ def main(arguments: "Sequence[str] | None" = None) -> None:
     """Make what the command line names."""
     parser = argparse.ArgumentParser(description="Makes small models for PaddleX's pipelines.")
     parser.add_argument("out", type=Path, metavar="OUT_DIR")
-    parser.add_argument("names", nargs="*", choices=[*sorted(MODELS), housing.NAME, []])
+    parser.add_argument("names", nargs="*", metavar="NAMES", help="all if none is named")
     parser.add_argument("--as", dest="seen_as", type=Path, help="where OUT_DIR will be seen")
     wanted = parser.parse_args(arguments)
-    for name in wanted.names or [*sorted(MODELS), housing.NAME]:
+    known = [*sorted(MODELS), housing.NAME]
+    if unknown := set(wanted.names) - set(known):
+        parser.error(f"no models for {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    for name in wanted.names or known:
         if name == housing.NAME:
             housing.make(wanted.out)
         else:
