@@ -63,7 +63,13 @@ def read(value: Any) -> Union[bytes, bytearray]:
     return content
 
 
-def encode(content: Union[bytes, bytearray]) -> str:
+class Base64(str):
+    """Base64 that was made here, so that JSON need not look for anything to escape in it."""
+
+    __slots__ = ()
+
+
+def encode(content: Union[bytes, bytearray]) -> Base64:
     """Bytes as base64.
 
     Raises:
@@ -71,7 +77,7 @@ def encode(content: Union[bytes, bytearray]) -> str:
     """
     if not len(content):
         raise InvalidInput("the file is empty", "an open file must stand at its beginning")
-    return base64.b64encode(content).decode("ascii")
+    return Base64(base64.b64encode(content), "ascii")
 
 
 def file_type_of(text: str) -> Optional[int]:
