@@ -127,7 +127,9 @@ class OperationSource:
             one = typed(name, properties[name], self.defs, request=True)
             if name in self.entry.get("files", []):
                 one = Typed("FileInput", one.reader)
-            sentence = self.docs["fields"][name]
+            sentence = self.docs["fields"].get(name)
+            if sentence is None:
+                raise ValueError(f"field_docs.toml says nothing about {name} of {self.pipeline}")
             found.append((name, one, name in required, sentence, properties[name]))
         return found
 

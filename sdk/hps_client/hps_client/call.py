@@ -11,6 +11,7 @@ from typing import Any, Callable, Optional
 from hps_client.errors import CallCancelled, DeadlineExceeded, InvalidInput
 
 _MICROSECONDS = 1_000_000
+_LONGEST = 1_000_000
 
 
 class Call:
@@ -100,5 +101,10 @@ def checked_seconds(seconds: Any) -> Optional[float]:
         raise InvalidInput(
             f"the time-out {seconds!r} is not a positive number of seconds",
             "write timeout=30 for thirty seconds, None for no limit",
+        )
+    if seconds > _LONGEST:  # sockets count milliseconds in 32 bits
+        raise InvalidInput(
+            f"the time-out {seconds!r} is longer than {_LONGEST} seconds",
+            "is it in seconds? The client can have timeout=None for no limit",
         )
     return float(seconds)

@@ -5,7 +5,7 @@ Every error has a message (what and where) and a hint (what to do next). `str()`
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Dict, Optional, Tuple, Type
 
 
 class ClientError(Exception):
@@ -18,6 +18,15 @@ class ClientError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)  # between processes of a pool
+
+
+def _restored(kind: Type[ClientError], args: Tuple[Any, ...], state: Dict[str, Any]) -> ClientError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidInput(ClientError, ValueError):
