@@ -1,0 +1,42 @@
+"""Runs scripts of this repository with the Python of the built image, without a network."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+REPOSITORY = Path("/repository")  # where the image sees this repository
+WORK = Path("/work")  # and where a folder that it may write to
+_HPS = [sys.executable, "-m", "hps", "-C", str(ROOT)]
+
+
+def build(layout: Path) -> None:
+    """Build the image from the committed lock; this may fetch."""
+    line = [*_HPS, "build", "--frozen", "cpu", "-o", str(layout)]
+    subprocess.run(line, check=True, capture_output=True, timeout=850)
+
+
+@contextmanager
+def work_folder() -> Iterator[Path]:
+    """A folder that the image's user may write to, unlike pytest's own."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o777)
+        yield folder
+
+
+def run(script: str, work: Path, *arguments: str) -> None:
+    """Run a script of the repository in a network namespace without interfaces."""
+    if os.geteuid() != 0:
+        pytest.skip("a network namespace of our own needs root")
+    mounts = ["--mount", f"{ROOT}:{REPOSITORY}", "--mount", f"{work}:{WORK}:rw"]
+    line = ["unshare", "--net", *_HPS, "run", "cpu", "--offline", "--entrypoint", "python3"]
+    command = [*line, *mounts, "--", str(REPOSITORY / script), *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=850)
+    assert done.returncode == 0, done.stderr[-4000:]
