@@ -18,10 +18,13 @@ from hps.lock.records import (
     Lock,
     LockedArchive,
     LockedFile,
+    LockedPipeline,
     LockedTarget,
+    LockedWeights,
     Record,
     Resolver,
     Sdist,
+    WeightsFile,
     Wheel,
 )
 from hps.trust.policy_schema import SCHEMA
@@ -102,6 +105,9 @@ def test_every_numbered_attack_is_on_its_page() -> None:
         ("`debs` and `build-debs`", Deb),
         ("`archives`", LockedArchive),
         ("`files`", LockedFile),
+        ("`weights`", LockedWeights),
+        ("`weights-files`", WeightsFile),
+        ("`pipelines`", LockedPipeline),
         ("`layers`", Layer),
     ],
 )

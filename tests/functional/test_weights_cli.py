@@ -237,11 +237,21 @@ print(json.dumps({"found": found, "config": open("/app/pipeline_config.yaml").re
 """
 
 
-@pytest.mark.parametrize("packed", [False, True], ids=["folder", "tar.gz"])
+@pytest.mark.parametrize(
+    ("packed", "engine"),
+    [(False, "bubblewrap"), (True, "bubblewrap"), (False, "docker")],
+    ids=["folder", "tar.gz", "docker"],
+)
 def test_a_run_shows_the_weights_and_the_package(
-    packed: bool, ocr: Laboratory, tmp_path: Path
+    packed: bool,
+    engine: str,
+    ocr: Laboratory,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
-    ocr.run("lock")
+    if engine == "docker":
+        ocr.environment["DOCKER_HOST"] = request.getfixturevalue("docker_host")
+    ocr.run("lock", before=("sh", "-c", 'umask 077; exec "$@"', "sh"))
     made = package(tmp_path)
     if packed:
         files = {
@@ -251,7 +261,7 @@ def test_a_run_shows_the_weights_and_the_package(
         }
         made = tmp_path / "package.tar.gz"
         made.write_bytes(tar_gz(files))
-    done = shown(ocr, "--package", str(made))
+    done = shown(ocr, "--package", str(made), "--engine", engine)
     assert {path: facts for path, facts in done["found"].items() if path.startswith(FOLDER)} == {
         f"{FOLDER}/{file.name}": [file.size, False] for file in ocr.target.weights_files
     }

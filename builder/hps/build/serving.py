@@ -149,3 +149,5 @@ def set_weights(
     made = pipeline_config.write(pipeline_config.with_weights(document, given))
     path.unlink()
     path.write_bytes(made)
+    for one in (folder, *folder.rglob("*")):  # for the user of a container, whatever the umask
+        one.chmod(0o755 if one.is_dir() or one.stat().st_mode & 0o100 else 0o644)

@@ -93,6 +93,9 @@ def _walk(folder: Path) -> Iterator[tuple[str, int]]:
 def _fill(
     bench: Workbench, weights: LockedWeights, files: Sequence[WeightsFile], folder: Path
 ) -> None:
+    # The user of a container is another one than who runs hps, whatever the umask.
+    for path in sorted({folder, *((folder / file.path).parent for file in files)}):
+        _make_readable(folder, path)
     if weights.archive is None:
         for file in files:
             with bench.store.open(file.digest) as reader:
@@ -116,6 +119,17 @@ def _fill(
                     _write(file, reader, folder)
 
 
+def _make_readable(top: Path, folder: Path) -> None:
+    """Make a folder below `top`, and its parents, such that everybody may read it."""
+    try:
+        for path in reversed([folder, *folder.parents]):
+            if path.is_relative_to(top):
+                path.mkdir(exist_ok=True)
+                path.chmod(0o755)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be made: {error.strerror}") from error
+
+
 def _check_same(archive: str, inside: Mapping[str, object], files: Sequence[WeightsFile]) -> None:
     wanted = {file.path for file in files}
     if wanted != inside.keys():
@@ -131,7 +145,6 @@ def _write(file: WeightsFile, reader: BinaryIO, folder: Path) -> None:
     place = folder / file.path
     hasher = hashlib.sha256()
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
         with place.open("xb") as written:
             while piece := reader.read(_PIECE):
                 hasher.update(piece)
