@@ -38,7 +38,7 @@ def built(made: Image) -> Built:
         BuiltLayer(name, blob, Blob(Digest.of(name.encode()), 1), name != "trees")
         for name, blob in zip(NAMES, made.layers, strict=True)
     )
-    return Built("cpu", made, layers, (), Path("gone"), changed=True, rooted=True)
+    return Built("cpu", made, settings(), layers, (), Path("gone"), changed=True, rooted=True)
 
 
 def lines(files: Mapping[str, bytes]) -> list[IndexLine]:

@@ -15,6 +15,7 @@ from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.trees import trees_step
 from hps.build.weights_tree import tree_name
 from hps.build.workbench import Workbench, artifacts
+from hps.config.schema import ImageSettings
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Blob, Digest
@@ -58,6 +59,7 @@ class Built:
 
     target: str
     image: Image
+    settings: ImageSettings  # of its configuration
     layers: tuple[BuiltLayer, ...]
     attachments: tuple[Attachment, ...]
     layout: Path
@@ -124,9 +126,10 @@ def _build(
     layers = list(_proved(bench, locked, graph.layers, done))
     if trees:
         layers.append(_layer("trees", done[trees], locked=False))
+    settings = with_environment(config.image, locked.layers)
     image = assemble(
         reference,
-        with_environment(config.image, locked.layers),
+        settings,
         [layer.blob for layer in layers],
         platform=config.platform,
         epoch=lock.source_date_epoch,
@@ -147,7 +150,7 @@ def _build(
     made = {*_artifacts(locked), *(layer.blob.digest for layer in layers)}
     rooted = not changed and bench.store.roots.keeps(bench.project.root, name, made)
     rooted = rooted or _keep(bench, locked, steps)
-    return Built(name, image, tuple(layers), attachments, layout, changed, rooted)
+    return Built(name, image, settings, tuple(layers), attachments, layout, changed, rooted)
 
 
 def realise(

@@ -31,7 +31,7 @@ from hps.build.serving import (
 )
 from hps.build.weights import configuration
 from hps.build.workbench import Workbench
-from hps.cli.options import project, work_options, workbench
+from hps.cli.options import work_options, workbench
 from hps.lock.stale import fresh_target
 
 
@@ -126,12 +126,12 @@ def command(
     hps run cpu --pipeline OCR
     hps run cpu --entrypoint python3 -- -c 'import paddle; print(paddle.__version__)'
     """
-    settings = project(context).target(target).image
-    if entrypoint is not None:
-        words = tuple(shlex.split(entrypoint))
-        settings = settings.model_copy(update={"entrypoint": words, "command": ()})
+    words = None if entrypoint is None else tuple(shlex.split(entrypoint))
     bench = workbench(context)
     built = build(bench, target)
+    settings = built.settings
+    if words is not None:
+        settings = settings.model_copy(update={"entrypoint": words, "command": ()})
     shown = [Mount.parse(text) for text in mounts]
     if models is not None:
         shown.append(Mount(models.absolute(), "/models"))
