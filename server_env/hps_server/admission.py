@@ -139,6 +139,8 @@ async def admit(
     Raises:
         Refused: some file is not taken; the message says why.
     """
+    if not files and media != Media.CHAT.value:
+        return document
     kind = Media(media)
     if kind is Media.CHAT:
         found = list(_chat_images(document))

@@ -40,6 +40,13 @@ class Fetcher:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._gate = asyncio.Semaphore(limits.fetch_parallel)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Let go of the sockets; a later fetch opens new ones."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
 
     async def fetch(self, url: str) -> bytes:
         """The content at a URL.
@@ -116,38 +123,47 @@ class Fetcher:
     async def _follow(self, target: "yarl.URL") -> bytes:
         import aiohttp  # noqa: PLC0415 - a tenth of a second, and only images have it
 
-        limits = self._limits
-        connector = aiohttp.TCPConnector(
-            resolver=None if limits.fetch_proxy else _resolver(private=limits.fetch_allow_private),
-            use_dns_cache=False,
-            force_close=True,
-        )
-        timeout = aiohttp.ClientTimeout(
-            total=None,  # fetch() holds the deadline, over all redirects
-            sock_connect=limits.fetch_connect_seconds,
-            sock_read=max(_GRACE_SECONDS, limits.fetch_connect_seconds),
-        )
-        async with aiohttp.ClientSession(
-            connector=connector,
-            timeout=timeout,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"Accept-Encoding": "identity", "User-Agent": "hps-server"},
-            auto_decompress=False,
-            trust_env=False,
-        ) as session:
-            for _ in range(limits.fetch_max_redirects + 1):
-                try:
-                    found = await self._ask(session, target)
-                except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError):
-                    raise _refusal(_NOWHERE) from None
-                except aiohttp.ServerTimeoutError:
-                    raise _refusal("it took too long") from None
-                except (aiohttp.ClientError, OSError, ValueError):
-                    raise _refusal("its host answered no complete HTTP") from None
-                if isinstance(found, bytes):
-                    return found
-                target = self.check(str(found))
+        for _ in range(self._limits.fetch_max_redirects + 1):
+            try:
+                found = await self._ask(self._opened(), target)
+            except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError):
+                raise _refusal(_NOWHERE) from None
+            except aiohttp.ServerTimeoutError:
+                raise _refusal("it took too long") from None
+            except (aiohttp.ClientError, OSError, ValueError):
+                raise _refusal("its host answered no complete HTTP") from None
+            if isinstance(found, bytes):
+                return found
+            target = self.check(str(found))
         raise _refusal("it redirects too often")
+
+    def _opened(self) -> "aiohttp.ClientSession":
+        import aiohttp  # noqa: PLC0415 - see _follow()
+
+        if self._session is None:
+            limits = self._limits
+            private = limits.fetch_allow_private
+            # A connection serves one request: the next one's address is checked again.
+            connector = aiohttp.TCPConnector(
+                resolver=None if limits.fetch_proxy else _resolver(private=private),
+                use_dns_cache=False,
+                force_close=True,
+                limit=limits.fetch_parallel,
+            )
+            timeout = aiohttp.ClientTimeout(
+                total=None,  # fetch() holds the deadline, over all redirects
+                sock_connect=limits.fetch_connect_seconds,
+                sock_read=max(_GRACE_SECONDS, limits.fetch_connect_seconds),
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=timeout,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept-Encoding": "identity", "User-Agent": "hps-server"},
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
 
     async def _ask(
         self, session: "aiohttp.ClientSession", target: "yarl.URL"

@@ -59,7 +59,8 @@ def check_image(data: bytes, limits: Limits, *, pages: "int | None", animated: b
         data: the file.
         limits: of pixels and of TIFF frames.
         pages: how many TIFF frames PaddleX decodes; None for all.
-        animated: GIF is taken too; of an animation, the first frame is decoded.
+        animated: GIF and animated WebP are taken too, as Pillow will decode their first frame;
+            OpenCV 4.10 decodes neither.
 
     Raises:
         Refused: it is no image that PaddleX decodes, it is broken, or too large.
@@ -72,6 +73,7 @@ def check_image(data: bytes, limits: Limits, *, pages: "int | None", animated: b
     formats = (*IMAGE_FORMATS, "GIF") if animated else IMAGE_FORMATS
     try:
         with Image.open(io.BytesIO(data), formats=formats) as image:
+            moving = image.format == "WEBP" and getattr(image, "is_animated", False)
             sizes = [image.size]
             for frame in range(1, min(frames, pages or frames)):
                 image.seek(frame)
@@ -81,6 +83,8 @@ def check_image(data: bytes, limits: Limits, *, pages: "int | None", animated: b
     except Exception:  # noqa: BLE001 - Pillow's readers raise of every kind on broken files
         kind = "a PDF, not an image" if is_pdf(data) else "no image that can be read"
         raise invalid(f"it is {kind}") from None
+    if moving and not animated:
+        raise invalid("an animated WebP is not taken")
     return sum(_bounded(width, height, limits, "an image") for width, height in sizes)
 
 

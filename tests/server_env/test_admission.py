@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hps_server.admission import Refused, admit, check_bots, check_identifiers
 from hps_server.fetching import Fetcher
 from hps_server.limits import Limits
-from tests.server_env.test_fetching import Server, answer
+from tests.server_env.test_fetching import Server, answer, closing
 
 pytest.importorskip("PIL")
 pytest.importorskip("pypdfium2")
@@ -102,7 +102,8 @@ def run(
     **more: Any,
 ) -> Any:
     async def go() -> "dict[str, Any]":
-        return await admit(document, files, media, limits, Fetcher(limits), **more)
+        async with closing(Fetcher(limits)) as fetcher:
+            return await admit(document, files, media, limits, fetcher, **more)
 
     return asyncio.run(go())
 
@@ -114,6 +115,7 @@ def refused(*arguments: Any, **more: Any) -> str:
     return str(caught.value)
 
 
+MOVING = image("WEBP", save_all=True, append_images=[Image.new("RGB", (8, 6), "red")])
 SOUND_IMAGES = [
     image("PNG"),
     image("JPEG"),
@@ -127,7 +129,6 @@ SOUND_IMAGES = [
     image("JPEG2000"),
     image("MPO", save_all=True, append_images=[Image.new("RGB", (4, 4))]),
     image("TIFF", save_all=True, append_images=[Image.new("RGB", (4, 4))] * 3),
-    image("WEBP", save_all=True, append_images=[Image.new("RGB", (8, 6), "red")]),
 ]
 
 
@@ -161,6 +162,7 @@ HOSTILE_IMAGES = [
     (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "no image that can be read"),
     (b"PK\x03\x04" + b"\0" * 60, "no image that can be read"),
     (image("GIF"), "no image that can be read"),
+    (MOVING, "an animated WebP is not taken"),
     (pdf(), "a PDF, not an image"),
     (png_that_says(100_000, 100_000), "an image exceeds the limit of 1000000 pixels"),
     (png_that_says(1001, 1000), "an image of 1001 x 1000 pixels exceeds the limit of 1000000"),
@@ -342,8 +344,10 @@ def test_images_of_messages_become_data_uris_that_paddlex_takes_for_no_path() ->
     with Server(answer(image(), f"Content-Length: {len(image())}")) as server:
         found = run(messages({"type": "image_url", "image_url": server.url}), (), "chat")
     assert found["messages"][0]["content"][0]["image_url"] == {"url": expected}
-    gif = run(messages({"image_url": {"url": b64(image("GIF"))}}), (), "chat")
-    assert gif["messages"][0]["content"][0]["image_url"]["url"].startswith("data:image/gif;base64,")
+    for data, kind in ((image("GIF"), "gif"), (MOVING, "webp"), (image("JPEG"), "jpeg")):
+        found = run(messages({"image_url": {"url": b64(data)}}), (), "chat")
+        url = found["messages"][0]["content"][0]["image_url"]["url"]
+        assert url == f"data:image/{kind};base64,{b64(data)}"
 
 
 @pytest.mark.parametrize(
@@ -386,6 +390,10 @@ def test_tables() -> None:
         assert said in refused({"csv": b64(data)}, ("csv",), "table")
     cut = "é".encode() * (1 << 19)
     assert run({"csv": b64(b"a" + cut)}, ("csv",), "table")  # a letter across two pieces
+
+
+def test_an_operation_without_files_is_left_alone() -> None:
+    assert run({"ids": [1]}, (), "") == {"ids": [1]}
 
 
 @pytest.mark.parametrize("name", ["logId", "indexKey"])

@@ -6,7 +6,7 @@ import datetime as dt
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
@@ -89,9 +89,18 @@ def to(place: str) -> bytes:
     return answer(b"", f"Location: {place}", "Content-Length: 0", status="302 Found")
 
 
+@contextlib.asynccontextmanager
+async def closing(fetcher: Fetcher) -> "AsyncIterator[Fetcher]":
+    try:
+        yield fetcher
+    finally:
+        await fetcher.close()
+
+
 def fetch(url: str, limits: Limits = LIMITS) -> bytes:
     async def run() -> bytes:
-        return await Fetcher(limits).fetch(url)
+        async with closing(Fetcher(limits)) as fetcher:
+            return await fetcher.fetch(url)
 
     return asyncio.run(run())
 
@@ -315,8 +324,8 @@ def test_no_more_at_once_than_allowed() -> None:
     limits = replace(LIMITS, fetch_parallel=1)
 
     async def run(url: str) -> "list[bytes]":
-        fetcher = Fetcher(limits)
-        return list(await asyncio.gather(*(fetcher.fetch(url) for _ in range(3))))
+        async with closing(Fetcher(limits)) as fetcher:
+            return list(await asyncio.gather(*(fetcher.fetch(url) for _ in range(3))))
 
     # The server takes one connection at a time: with two it would wait for ever.
     with Server(*[answer(b"x", "Content-Length: 1")] * 3) as server:
