@@ -319,7 +319,8 @@ def catalogue(listed: dict[str, tuple[str, str, str]], version: str) -> str:
     lines = [f'"""All pipelines of PaddleX {version}, each loaded when it is asked for.']
     lines += ["", "Written by generate.py: do not edit.", '"""', ""]
     lines += ["from __future__ import annotations", "", "from typing import TYPE_CHECKING, Dict"]
-    lines += ["", "from hps_client.channel import AsyncChannel, Channel", "", "if TYPE_CHECKING:"]
+    lines += ["", "if TYPE_CHECKING:", "    from hps_client.async_channel import AsyncChannel"]
+    lines += ["    from hps_client.channel import Channel"]
     for module_name, class_name in sorted({(one[0], one[2]) for one in listed.values()}):
         names = sorted([f"Async{class_name}", class_name], key=_import_order)
         lines.append(imported("    ", f"hps_client.pipelines.{module_name}", names))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Dict
 
-from hps_client.channel import AsyncChannel, Channel
-
 if TYPE_CHECKING:
+    from hps_client.async_channel import AsyncChannel
+    from hps_client.channel import Channel
     from hps_client.pipelines.anomaly_detection import AnomalyDetection, AsyncAnomalyDetection
     from hps_client.pipelines.doc_preprocessor import AsyncDocPreprocessor, DocPreprocessor
     from hps_client.pipelines.doc_understanding import AsyncDocUnderstanding, DocUnderstanding

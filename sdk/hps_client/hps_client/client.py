@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, Optional, Type, TypeVar
 
 from hps_client.address import parse
 from hps_client.catalogue import AsyncPipelines, Pipelines
-from hps_client.channel import AsyncChannel, Channel, open_transport, settings_for
+from hps_client.channel import Channel, open_transport, settings_for
 
 DEFAULT_ADDRESS = "localhost:8000"
 DEFAULT_TIMEOUT = 300.0
@@ -140,6 +140,8 @@ class AsyncClient(AsyncPipelines):
         timeout: Optional[float] = DEFAULT_TIMEOUT,
         **options: Any,
     ) -> None:
+        from hps_client.async_channel import AsyncChannel  # noqa: PLC0415 - imports asyncio
+
         client = Client(address, timeout=timeout, **{"pool": threads, **options})
         self.address = client.address
         super().__init__(AsyncChannel(client._channel, threads))  # noqa: SLF001 - same module

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from hps_client.channel import AsyncChannel, Channel
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hps_client.async_channel import AsyncChannel
+    from hps_client.channel import Channel
 
 
 class Endpoint:
