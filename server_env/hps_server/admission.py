@@ -33,7 +33,6 @@ PDF, IMAGE = 0, 1  # fileType of PaddleX's schemas
 DECODED_PAGES = 10  # PaddleX's default of max_num_input_imgs
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 _BOTS = ("chatBotConfig", "mllmChatBotConfig", "retrieverConfig")
-_WHITESPACE = re.compile(r"[ \t\r\n]+")
 _DATA_URI = re.compile(
     r"data:([a-z0-9!#$&^_.+/-]{0,127})(?:;[^,;]{1,99}){0,9};base64,", re.IGNORECASE
 )
@@ -168,17 +167,19 @@ async def _together(work: "list[Any]") -> None:
 
 
 async def _admit(file: _File, rules: _Rules, budget: _Budget, fetcher: Fetcher) -> None:
+    text = ""
     if is_url(file.text):
         data = await fetcher.fetch(file.text)
     else:
-        data = await asyncio.to_thread(_decode, file.text, rules.limits)
+        text = _bare_base64(file.text, rules.limits)
+        data = await asyncio.to_thread(_decode, text, rules.limits)
     budget.take_bytes(len(data))
-    data, pixels = await asyncio.to_thread(_check, data, rules)
+    checked, pixels = await asyncio.to_thread(_check, data, rules)
     budget.take_pixels(pixels)
-    encoded = await asyncio.to_thread(base64.b64encode, data)
-    text = encoded.decode("ascii")
+    if not text or checked is not data:
+        text = (await asyncio.to_thread(base64.b64encode, checked)).decode("ascii")
     if rules.media is Media.CHAT:
-        text = f"data:{_image_type(data)};base64,{text}"
+        text = f"data:{_image_type(checked)};base64,{text}"
     file.put({"url": text} if isinstance(file, _BareImage) else text)
 
 
@@ -212,8 +213,8 @@ def _clean_tar(data: bytes, limits: Limits) -> "tuple[bytes, int]":
     return clean_tar(data, limits, look), pixels
 
 
-def _decode(text: str, limits: Limits) -> bytes:
-    """The bytes of base64 or of a data URI (RFC 2397, RFC 4648 section 4)."""
+def _bare_base64(text: str, limits: Limits) -> str:
+    """The base64 of a string that may be a data URI (RFC 2397) or broken into lines."""
     if text[:5].lower() == "data:":
         head = _DATA_URI.match(text[:_DATA_URI_HEAD])
         if head is None:
@@ -222,8 +223,13 @@ def _decode(text: str, limits: Limits) -> bytes:
     # Four signs are three bytes; line ends of old encoders are a few percent.
     if len(text) > limits.max_file_bytes * 4 // 3 * 1.1 + 8:
         raise invalid(f"it is larger than {limits.max_file_bytes} bytes")
+    return "".join(text.split()) if any(sign in text for sign in " \t\r\n") else text
+
+
+def _decode(text: str, limits: Limits) -> bytes:
+    """The bytes of base64 (RFC 4648 section 4), nothing else among it."""
     try:
-        data = base64.b64decode(_WHITESPACE.sub("", text), validate=True)
+        data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise invalid("it is neither a URL nor base64") from None
     if len(data) > limits.max_file_bytes:
