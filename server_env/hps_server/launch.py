@@ -48,6 +48,7 @@ _STUB_USAGE = 1  # what the stub ends with when it is started without arguments
 _MARGIN = 5.0  # seconds that Triton gets beyond its own exit timeout
 _RESTARTS = 3  # new starts of a server within an hour
 _HOUR = 3600.0
+_GPUS = ("/dev/nvidiactl", "/dev/dxg", "/dev/nvhost-gpu")  # a card, Windows' Linux, a Jetson
 _SHELLS = ("bash", "sh")
 _TRITON_LEVELS = {
     "DEBUG": ["--log-verbose=1"],
@@ -233,6 +234,8 @@ def _unpack(
             return fit.misfit
         if fit.misfit or fit.warning:
             say.say("warning", fit.misfit or fit.warning)
+        if options.device == "gpu" and not any(map(os.path.exists, _GPUS)):
+            say.say("warning", "no GPU is in sight; PADDLEX_HPS_DEVICE_TYPE=cpu does without")
         placement = Placement(options.device, options.devices or (), options.instances)
         options.model_repository = scratch / "models"
         stage(folder / MODELS, options.model_repository, placement)
