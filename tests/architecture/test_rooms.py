@@ -13,7 +13,7 @@ FILES = sorted(BUILDER.rglob("*.py"))
 SERVER = sorted((ROOT / "server_env").rglob("*.py")) + sorted((ROOT / "sdk").rglob("*.py"))
 # Modules that decide: they do not read, write, ask the time or start a process.
 PURE = (
-    "canonical.py digest.py errors.py config/schema.py config/check.py config/positions.py config/meaning.py lock/records.py "
+    "canonical.py digest.py errors.py config/schema.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py lock/records.py "
     "lock/text.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
     "layer/entry.py layer/paths.py oci/image.py build/graph.py build/kept.py build/reasons.py "
     "build/licences.py build/sbom.py release/provenance.py sdk/catalogue.py"

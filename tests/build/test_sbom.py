@@ -15,7 +15,15 @@ from hps import canonical
 from hps.build.licences import Licence
 from hps.build.sbom import Said, document, entries, reference
 from hps.lock.purl import purl
-from hps.lock.records import LockedArchive, LockedFile, LockedTarget
+from hps.lock.records import (
+    Artifact,
+    LockedArchive,
+    LockedFile,
+    LockedPipeline,
+    LockedTarget,
+    LockedWeights,
+    WeightsFile,
+)
 from tests.lock.test_text import HEX, lock
 
 BASE = lock().targets[0]
@@ -174,3 +182,37 @@ def test_a_reference_tells_two_files_of_one_version() -> None:
     other = WHEEL.model_copy(update={"sha256": OTHER})
     assert purl(other) == purl(WHEEL)
     assert reference(other) != reference(WHEEL)
+
+
+def test_weights_are_models_with_files_and_licences() -> None:
+    archive = Artifact(file="det_infer.tar", sha256=OTHER, size=9)
+    made = bill(
+        target().model_copy(
+            update={
+                "weights": (
+                    LockedWeights(name="det", model="M_det", licence="apache-2.0", archive=archive),
+                    LockedWeights(name="rec", model="M_rec", licence="of the house"),
+                ),
+                "weights_files": tuple(
+                    WeightsFile(file=file, sha256=HEX, size=1, weights=name, folder="a b")
+                    for name in ("det", "rec")
+                    for file in ("inference.yml", "inference.json")
+                ),
+                "pipelines": (
+                    LockedPipeline(name="A", delivery="layer", modules=(("X", "det"),)),
+                    LockedPipeline(name="B", delivery="mount", modules=(("Y", "rec"),)),
+                ),
+            }
+        )
+    )
+    detector, recogniser = component(made, "det"), component(made, "rec")
+    assert (detector["scope"], recogniser["scope"]) == ("required", "optional")
+    assert detector["licenses"] == [{"expression": "Apache-2.0", "acknowledgement": "declared"}]
+    assert recogniser["licenses"][0]["license"]["name"] == "of the house"
+    assert detector["hashes"][0]["content"] == OTHER
+    assert [one["name"] for one in recogniser["components"]] == [
+        "a b/inference.json",
+        "a b/inference.yml",
+    ]
+    (image,) = (one for one in made["dependencies"] if one["ref"] == "image")
+    assert {"weights:det", "weights:rec"} <= set(image["dependsOn"])

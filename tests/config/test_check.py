@@ -96,6 +96,50 @@ def test_a_debian_source_is_declared() -> None:
     assert found(target, {"debian": {"trixie": {}}}) == []
 
 
+def outside(**tables: Any) -> list[tuple[str, str]]:
+    return [(spelled(fault.path), fault.problem) for fault in faults(tables)]
+
+
+ARCHIVE, FOLDER = {"url": "https://example.org/a.tar"}, {"directory": "a"}
+
+
+def test_weights_and_pipelines_that_fit() -> None:
+    weights = {"a": ARCHIVE, "b": FOLDER, "c": {"sha256": "0"}, "d": {"fallbacks": ["u"]}}
+    pipelines = {"OCR": {"weights": ["a", "b"], "modules": {"X": "c"}}, "x": {"weights": ["d"]}}
+    target = {"cpu": {"pipelines": ["OCR"]}}
+    assert outside(weights=weights, pipelines=pipelines, targets=target) == []
+
+
+@pytest.mark.parametrize(
+    ("weights", "where", "problem"),
+    [
+        ({}, "", "nothing says where an archive comes from"),
+        ({"file": "a"}, "", "nothing says where an archive comes from"),
+        ({**FOLDER, **ARCHIVE}, ".url", "belongs to an archive only"),
+        ({**FOLDER, "sha256": "0"}, ".sha256", "belongs to an archive only"),
+    ],
+)
+def test_weights_have_one_origin(weights: Mapping[str, Any], where: str, problem: str) -> None:
+    assert outside(weights={"a": weights}) == [(f"weights.a{where}", problem)]
+
+
+def test_pipelines_name_weights_that_are_there_once() -> None:
+    pipelines: dict[str, Any] = {
+        "A": {"weights": ["a", "b", "a"]},
+        "B": {"modules": {"X.Y": "b"}},
+        "C": {"delivery": "layer"},
+    }
+    missing = "there is no [weights.b]"
+    target = {"cpu": {"pipelines": ["A", "D"]}}
+    assert outside(weights={"a": ARCHIVE}, pipelines=pipelines, targets=target) == [
+        ("targets.cpu.pipelines", "there is no [pipelines.D]"),
+        ("pipelines.A.weights", missing),
+        ("pipelines.A.weights", "name used twice"),
+        ('pipelines.B.modules."X.Y"', missing),
+        ("pipelines.C", "has no weights"),
+    ]
+
+
 def test_a_model_that_was_read_has_no_faults() -> None:
     assert faults(config().model_dump(by_alias=True)) == ()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hps.derivation.bubblewrap import Bubblewrap
+from hps.derivation.bubblewrap import Bubblewrap, root_arguments
 from hps.derivation.sandbox import Command
 from hps.errors import SandboxError
 
@@ -136,3 +136,28 @@ def _command_lines() -> Iterator[str]:
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
             yield path.read_text(errors="replace")
+
+
+def test_a_folder_that_lacks_a_mount_point_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "opt" / "hps" / "server").mkdir(parents=True)
+    (tmp_path / "opt" / "tool").touch()
+    (tmp_path / "usr" / "lib").mkdir(parents=True)
+    (tmp_path / "lib").symlink_to("usr/lib")
+    plain = root_arguments(tmp_path)
+    whole = ["--ro-bind", f"{tmp_path}/opt", "/opt"]
+    assert plain == [
+        *("--symlink", "usr/lib", "/lib"),
+        *whole,
+        *("--ro-bind", f"{tmp_path}/usr", "/usr"),
+    ]
+    for there in ("/opt/hps/server", "/opt/tool", "/models", "/lib/models"):
+        assert root_arguments(tmp_path, [there]) == plain
+    points = ["/opt/hps/weights/a", "/opt/hps/weights/b"]
+    assert root_arguments(tmp_path, points) == [
+        *("--symlink", "usr/lib", "/lib"),
+        *("--dir", "/opt"),
+        *("--dir", "/opt/hps"),
+        *("--ro-bind", f"{tmp_path}/opt/hps/server", "/opt/hps/server"),
+        *("--ro-bind", f"{tmp_path}/opt/tool", "/opt/tool"),
+        *("--ro-bind", f"{tmp_path}/usr", "/usr"),
+    ]

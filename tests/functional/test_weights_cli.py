@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hps.build.weights_tree import tree_name
+from hps.lock import text
 from hps.lock.records import LockedWeights
 from tests.build.laboratory import Laboratory, wheel
 from tests.build.models import (
@@ -197,15 +198,14 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("old", "new", "told"), FAULTS.values(), ids=FAULTS)
-def test_a_fault_of_hps_toml_is_told(old: str, new: str, told: str, ocr: Laboratory) -> None:
-    ocr.edit(old, new)
-    assert told in ocr.run("lock", code=2).err
-
-
-def test_an_archive_with_another_digest_is_refused(ocr: Laboratory) -> None:
-    ocr.edit(f'path = "{ARCHIVE}"', f'path = "{ARCHIVE}"\nsha256 = "{"0" * 64}"')
-    assert "is not what was promised" in ocr.run("lock", code=5).err
+def test_a_fault_of_hps_toml_is_told(ocr: Laboratory) -> None:
+    ocr.run("lock")  # what is resolved is kept, so that each fault is found soon
+    good, lock = ocr.config.read_text(), ocr.lock_path.read_bytes()
+    for old, new, told in FAULTS.values():
+        ocr.edit(old, new)
+        assert told in ocr.run("lock", code=2).err
+        ocr.config.write_text(good)
+    assert ocr.lock_path.read_bytes() == lock
 
 
 BAD = {
@@ -217,12 +217,33 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("data", "told"), BAD.values(), ids=BAD)
-def test_a_bad_archive_is_refused(data: bytes, told: str, ocr: Laboratory) -> None:
-    before = ocr.lock_path.read_bytes()
-    (ocr.folder / ARCHIVE).write_bytes(data)
-    assert told in ocr.run("lock", code=6).err
-    assert ocr.lock_path.read_bytes() == before
+def test_a_bad_archive_is_refused(ocr: Laboratory) -> None:
+    ocr.run("lock")
+    good, lock = ocr.config.read_text(), ocr.lock_path.read_bytes()
+    for number, (data, told) in enumerate(BAD.values()):
+        (ocr.folder / f"bad{number}.tar").write_bytes(data)
+        ocr.edit(f'path = "{ARCHIVE}"', f'path = "bad{number}.tar"')
+        assert told in ocr.run("lock", code=6).err
+        ocr.config.write_text(good)
+    ocr.edit(f'path = "{ARCHIVE}"', f'path = "{ARCHIVE}"\nsha256 = "{"0" * 64}"')
+    assert "is not what was promised" in ocr.run("lock", code=5).err
+    assert ocr.lock_path.read_bytes() == lock
+
+
+def test_a_lock_whose_list_is_another_than_its_layer_is_refused(ocr: Laboratory) -> None:
+    """Somebody edits the list of files and seals the lock again."""
+    ocr.edit('weights = ["', 'delivery = "layer"\nweights = ["')
+    ocr.run("lock")
+    lock = ocr.lock
+    (target,) = lock.targets
+    files = [
+        file.model_copy(update={"sha256": "0" * 64}) if file.weights == DETECTOR else file
+        for file in target.weights_files
+    ]
+    forged = target.model_copy(update={"weights_files": tuple(files)})
+    ocr.lock_path.write_bytes(text.write(lock.model_copy(update={"targets": (forged,)})))
+    done = ocr.run("build", "--frozen", code=3)
+    assert f"lists other files of the weights {DETECTOR}" in done.err
 
 
 INSIDE = """
@@ -303,8 +324,7 @@ def test_what_cannot_be_served_is_told(ocr: Laboratory, tmp_path: Path) -> None:
     assert "sdk/pipelines" in ocr.run(*run, "OCR", code=2).err  # it has no catalogue
     assert "is no package" in ocr.run(*run, "OCR", "--package", str(tmp_path), code=2).err
     other = package(tmp_path)
-    text = (other / "server" / "pipeline_config.yaml").read_text()
-    (other / "server" / "pipeline_config.yaml").write_text(text.replace("TextDetection", "Other"))
+    (other / "server" / "pipeline_config.yaml").write_text(OCR.replace("TextDetection", "Other"))
     done = ocr.run(*run, "OCR", "--package", str(other), code=2)
     assert "no module SubModules.TextDetection" in done.err
     ocr.run("run", "cpu", "--package", str(other), code=2)

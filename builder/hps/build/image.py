@@ -15,6 +15,7 @@ from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.trees import trees_step
 from hps.build.weights_tree import tree_name
 from hps.build.workbench import Workbench, artifacts
+from hps.config.chosen import WEIGHTS_FOLDER
 from hps.config.schema import ImageSettings
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
@@ -245,7 +246,28 @@ def _proved(
         made = _layer(layer.name, done[layer.step], locked=True)
         if made.blob.digest != expected.digest:
             raise _difference(bench, expected, made)
+        if expected.kind == "weights":
+            _check_weights(locked, expected, index_lines(bench, made.index.digest))
         yield made
+
+
+def _check_weights(locked: LockedTarget, layer: Layer, lines: Sequence[IndexLine]) -> None:
+    """Compare the files of a layer of weights with those that the lock lists (LockError)."""
+    (name,) = layer.members
+    listed = {file.path: (file.sha256, file.size) for file in locked.files_of(name)}
+    top = f"{WEIGHTS_FOLDER}/{name}/".lstrip("/")
+    there = {
+        line.path.removeprefix(top): (line.content, line.size)
+        for line in lines
+        if line.kind == "file"
+    }
+    if there != listed:
+        differing = {path for path, _ in there.items() ^ listed.items()}
+        raise LockError(
+            f"hps.lock lists other files of the weights {name} than its layer holds",
+            details=tuple(sorted(differing)[:10]),
+            hint="it was tampered with: take it back from your history, or hps lock",
+        )
 
 
 def _layer(name: str, outputs: Outputs, *, locked: bool) -> BuiltLayer:
