@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hps.errors import ConfigError, UsageError
+from hps.lock.text import read as read_lock
 from hps.sdk.catalogue import Pipeline, contradictions, parse
 from hps.sdk.catalogue_files import chosen, read_catalogue
 
@@ -91,6 +92,14 @@ def test_an_operation_is_what_paddlex_says(name: str, described: Mapping[str, An
     # `markdownList[].images` and `pages[]...` are what an earlier operation gave, not files.
     fields = {one for one in file_fields(described["request"]["schema"]) if "images" not in one}
     assert set(written.files) == fields
+
+
+def test_the_schemas_are_those_of_the_locked_paddlex() -> None:
+    lock = read_lock((ROOT / "hps.lock").read_bytes())
+    versions = {
+        one.version for target in lock.targets for one in target.wheels if one.name == "paddlex"
+    }
+    assert versions == {SCHEMA["paddlex"]}
 
 
 def test_mapped_pipelines_have_the_operations_of_their_application() -> None:

@@ -1,6 +1,5 @@
 """Writing packages: a folder and an archive of each, whole or not at all."""
 
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from hps.sdk.package import Ingredients, members
 from hps.store import whole_file
 from hps.trust.authorised import AuthorisedSigner
 from hps.trust.bundle import Bundle
-from hps.trust.package_verification import MANIFEST
+from hps.trust.package_verification import MANIFEST, is_package
 from hps.trust.predicates import SIGNATURE
 from hps.trust.statement import About, Statement
 from hps.trust.verification import BUNDLE_SUFFIX
@@ -62,8 +61,8 @@ def assemble(
     archive = output / f"{pipeline.package}.tar.gz"
     packed = gzip(tar(found, folder=pipeline.package, epoch=made_of.epoch))
     beside = archive.with_name(archive.name + BUNDLE_SUFFIX)
-    _refuse_foreign(folder)
     try:
+        _refuse_foreign(folder)
         _write_folder(folder, found, made_of.epoch)
         beside.unlink(missing_ok=True)
         _write_file(archive, packed, made_of.epoch)
@@ -86,13 +85,14 @@ def _bundle(name: str, data: bytes, signer: AuthorisedSigner) -> bytes:
 
 def _refuse_foreign(folder: Path) -> None:
     """Only what this could have written is replaced."""
-    with contextlib.suppress(FileNotFoundError):
-        if not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file()):
-            folder.lstat()
-            raise UsageError(
-                f"{folder} exists and is not a package",
-                hint="remove it, or choose another folder with --output",
-            )
+    if not os.path.lexists(folder) or is_package(folder):
+        return
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    raise UsageError(
+        f"{folder} exists and is not a package",
+        hint="remove it, or choose another folder with --output",
+    )
 
 
 def _write_folder(destination: Path, found: Sequence[Member], epoch: int) -> None:
