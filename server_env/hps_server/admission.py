@@ -127,8 +127,9 @@ async def admit(
     Args:
         document: the request as JSON gave it.
         files: paths of the fields that hold files: `file`, `imageLabelPairs[].image`, and
-            `pages[].markdownImages{}` for all values of an object. For media `chat`, the images
-            of OpenAI's messages are found without being named.
+            `pages[].markdownImages{}` for all values of an object (left alone when the request
+            has no `outputFormats`). For media `chat`, the images of OpenAI's messages are found
+            without being named.
         media: what the files may be, see `Media`.
         limits: of sizes, pixels, pages and number.
         fetcher: fetches what is named by URL.
@@ -144,7 +145,9 @@ async def admit(
     if kind is Media.CHAT:
         found = list(_chat_images(document))
     else:
-        found = [file for path in files for file in _find(document, path.split("."))]
+        # PaddleX hands such images back as they came, and reads them only to write a document.
+        read = [path for path in files if not path.endswith("{}") or document.get("outputFormats")]
+        found = [file for path in read for file in _find(document, path.split("."))]
     if len(found) > limits.max_files:
         raise Refused(f"The request holds {len(found)} files, more than {limits.max_files}")
     file_type = None

@@ -287,7 +287,13 @@ def test_lists_and_objects_of_files() -> None:
     pairs = {"imageLabelPairs": [{"image": lines, "label": "a"}, {"image": lines, "label": "b"}]}
     found = run(pairs, ("imageLabelPairs[].image",), "image")
     assert [pair["image"] for pair in found["imageLabelPairs"]] == [data, data]
-    pages = {"pages": [{"markdownImages": {"a.jpg": lines}}, {"markdownImages": None}, {}]}
+    pages: dict[str, Any] = {
+        "pages": [{"markdownImages": {"a.jpg": lines}}, {"markdownImages": None}, {}]
+    }
+    assert run(pages, ("pages[].markdownImages{}",), "image")["pages"][0] == {
+        "markdownImages": {"a.jpg": lines}
+    }
+    pages["outputFormats"] = ["docx"]
     found = run(pages, ("pages[].markdownImages{}",), "image")
     assert found["pages"][0] == {"markdownImages": {"a.jpg": data}}
 
@@ -319,7 +325,7 @@ def test_files_of_a_request_are_bounded_together() -> None:
         {"imageLabelPairs": None},
         {"imageLabelPairs": [None, 5, "x", {}, {"image": 5}]},
         {"imageLabelPairs": {"image": "x"}},
-        {"pages": [{"markdownImages": ["x"]}]},
+        {"pages": [{"markdownImages": ["x"]}], "outputFormats": ["docx"]},
     ],
 )
 def test_what_is_shaped_wrongly_is_left_for_the_schema(document: "dict[str, Any]") -> None:
