@@ -16,7 +16,8 @@ PURE = (
     "canonical.py digest.py errors.py config/schema.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py lock/records.py "
     "lock/text.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
     "layer/entry.py layer/paths.py oci/image.py build/graph.py build/kept.py build/reasons.py "
-    "build/licences.py build/sbom.py release/provenance.py sdk/catalogue.py"
+    "build/licences.py build/sbom.py release/provenance.py sdk/catalogue.py "
+    "sdk/config_pbtxt.py sdk/package.py sdk/wheel.py"
 ).split()
 IMPURE = set(
     "io os pathlib random requests secrets shutil socket subprocess tempfile time urllib".split()
