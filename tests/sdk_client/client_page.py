@@ -38,7 +38,8 @@ Proxies of the environment (`HTTP_PROXY` …) are not used, redirects are not fo
 |---|---|---|
 | no connection was made (refused, not in time, certificate) | again | again |
 | the connection broke before a byte of the answer | again | error |
-| the server is overloaded or not ready (429, 503) | again, after `Retry-After` if it says so | error |
+| the pipeline says that it is busy, with `errorCode` 503: it has not begun | again | again |
+| Triton or something before it is overloaded or not ready (429, 503) | again, after `Retry-After` if it says so | error |
 | the connection broke within the answer, any other error | error | error |
 | the deadline is over | error | error |
 

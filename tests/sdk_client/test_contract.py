@@ -17,6 +17,7 @@ from hps_client import (
     InvalidAnswer,
     RequestRefused,
     ServerError,
+    ServerGaveUp,
     Unavailable,
 )
 from hps_client.pipelines.ocr import InferResult
@@ -88,6 +89,24 @@ def test_an_error_of_the_pipeline_has_code_message_and_log_id(
     error = caught.value
     assert (error.code, error.server_message) == (422, "Input file is invalid")
     assert (error.log_id, error.model) == ("log-1", "ocr")
+
+
+def test_a_busy_pipeline_is_asked_again_by_every_operation(client: Client, served: Served) -> None:
+    name = uuid.uuid4().hex
+    told = served.tell(error=[503, "8 requests are waiting already"], name=name)
+    with pytest.raises(ServerError, match="waiting already") as caught:
+        client.face_recognition.build_index([ImageLabelPair(image=told, label="a")])
+    assert caught.value.code == 503
+    assert served.asked(name) == 3
+
+
+def test_a_pipeline_that_gave_up(client: Client, served: Served) -> None:
+    name = uuid.uuid4().hex
+    with pytest.raises(DeadlineExceeded, match="has passed") as caught:
+        client.ocr(served.tell(error=[504, "The deadline has passed"], name=name))
+    assert isinstance(caught.value, ServerGaveUp)
+    assert caught.value.log_id == "log-1"
+    assert served.asked(name) == 1
 
 
 def test_a_model_that_is_not_there(client: Client) -> None:

@@ -13,6 +13,7 @@ from hps_client import (
     InvalidAnswer,
     InvalidInput,
     ServerError,
+    ServerGaveUp,
     Unavailable,
     envelope,
     kserve,
@@ -94,6 +95,8 @@ BUSY = Unavailable("busy", model="m", status=503)
         (BUSY, False, False),
         (InvalidAnswer("odd"), True, False),
         (ServerError(code=500, message="", log_id=None, model="m"), True, False),
+        (ServerError(code=503, message="", log_id=None, model="m"), False, True),
+        (ServerGaveUp(code=504, message="", log_id=None, model="m"), True, False),
     ],
 )
 def test_what_is_tried_again(error: ClientError, repeatable: bool, again: bool) -> None:
@@ -128,6 +131,7 @@ def test_errors_come_back_from_other_processes() -> None:
         ServerError(code=422, message="bad", log_id="1", model="m"),
         Unavailable("busy", "later", model="m", status=429, retry_after=1.0),
         ConnectionFailed("broke", "hint", sent=True),
+        ServerGaveUp(code=504, message="late", log_id=None, model="m"),
     ]
     for error in errors:
         back = pickle.loads(pickle.dumps(error))

@@ -19,6 +19,7 @@ from hps_client.errors import (
     MissingExtra,
     RequestRefused,
     ServerError,
+    ServerGaveUp,
     Unavailable,
 )
 from hps_client.inputs import FileInput, data_uri
@@ -38,6 +39,7 @@ __all__ = [
     "OutputFile",
     "RequestRefused",
     "ServerError",
+    "ServerGaveUp",
     "Unavailable",
     "data_uri",
 ]

@@ -47,15 +47,14 @@ class Channel:
         """Ask one operation, as part of a call that has begun."""
         call.remaining()  # it may have waited for a thread
         payload = envelope.dump(operation.request(values))
-        answer = self._infer(operation.model, payload, call, repeatable=operation.repeatable)
-        return result.from_wire(envelope.result(answer, operation.model))
+        answer = self._ask(operation.model, payload, call, repeatable=operation.repeatable)
+        return result.from_wire(answer)
 
     def call(
         self, call: Call, model: str, request: Mapping[str, Any], *, repeatable: bool
     ) -> Dict[str, Any]:
         """Ask any model with JSON; gives the envelope's result as it came."""
-        answer = self._infer(model, envelope.dump(request), call, repeatable=repeatable)
-        return envelope.result(answer, model)
+        return self._ask(model, envelope.dump(request), call, repeatable=repeatable)
 
     def ready(self, call: Call, model: Optional[str]) -> bool:
         """Whether the server, or one model, says that it is ready."""
@@ -65,14 +64,15 @@ class Channel:
         """Close all connections."""
         self._transport.close()
 
-    def _infer(self, model: str, payload: bytes, call: Call, *, repeatable: bool) -> bytes:
+    def _ask(self, model: str, payload: bytes, call: Call, *, repeatable: bool) -> Dict[str, Any]:
         attempt = 1
         while True:
             # A connection that was used before may be closing; an operation that must not run
             # twice gets a new one, so that such an end cannot be mistaken for a crash.
             fresh = not repeatable or attempt > 1
             try:
-                return self._transport.infer(model, payload, call, fresh=fresh)
+                answer = self._transport.infer(model, payload, call, fresh=fresh)
+                return envelope.result(answer, model)
             except ClientError as error:
                 pause = pause_before_next(error, attempt, repeatable=repeatable)
                 if pause is None or attempt > self._retries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Mapping
 
-from hps_client.errors import InvalidAnswer, InvalidInput, ServerError
+from hps_client.errors import LATE, InvalidAnswer, InvalidInput, ServerError, ServerGaveUp
 from hps_client.inputs import Base64
 
 
@@ -44,7 +44,8 @@ def result(answer: bytes, model: str) -> Dict[str, Any]:
     read = load(answer, model)
     if read["errorCode"] != 0:
         log_id = read.get("logId")
-        raise ServerError(
+        kind = ServerGaveUp if read["errorCode"] == LATE else ServerError
+        raise kind(
             code=read["errorCode"],
             message=str(read.get("errorMsg", "")),
             log_id=log_id if isinstance(log_id, str) else None,

@@ -104,18 +104,14 @@ class ServerError(ClientError):
 
     Attributes:
         code: The envelope's `errorCode`: 422 for a request that it cannot accept, 500 for a
-            failure inside.
+            failure inside, 503 when too many requests wait already.
         server_message: The envelope's `errorMsg`.
         log_id: The envelope's `logId`: find this in the server's log.
         model: Triton's model name.
     """
 
     def __init__(self, *, code: int, message: str, log_id: Optional[str], model: str) -> None:
-        hint = (
-            "change the request: the message names the field or the file"
-            if code == _UNPROCESSABLE
-            else "look for this logId in the server's log"
-        )
+        hint = _HINTS.get(code, "look for this logId in the server's log")
         super().__init__(
             f"{model} answered with error {code}: {message} [logId {log_id or 'unknown'}]", hint
         )
@@ -125,4 +121,13 @@ class ServerError(ClientError):
         self.model = model
 
 
-_UNPROCESSABLE = 422
+class ServerGaveUp(ServerError, DeadlineExceeded):
+    """The pipeline answered that the deadline has passed: the call's, or one of its own."""
+
+
+BUSY, LATE = 503, 504  # codes of hps's server, as in HTTP; PaddleX's has only 422 and 500
+_HINTS = {
+    422: "change the request: the message names the field or the file",
+    BUSY: "the server is overloaded: try later, or send less at once",
+    LATE: "give the call a longer timeout= in seconds, or send less at once",
+}

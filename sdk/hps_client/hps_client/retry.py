@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Optional
 
-from hps_client.errors import ClientError, ConnectionFailed, Unavailable
+from hps_client.errors import BUSY, ClientError, ConnectionFailed, ServerError, Unavailable
 
 _FIRST = 0.1
 _LONGEST = 5.0
@@ -18,7 +18,8 @@ def pause_before_next(error: ClientError, attempt: int, *, repeatable: bool) -> 
     A connection that was never made did nothing, so any operation may be tried again. Once a
     request is out, only an operation that changes nothing may be: a broken connection does not
     tell whether the server did the work. After a byte of the answer nothing is repeated: the
-    server is there and does something wrong.
+    server is there and does something wrong. A pipeline that says it is busy has not begun, and
+    means every operation when it says so.
 
     Args:
         error: Why the attempt failed.
@@ -27,6 +28,8 @@ def pause_before_next(error: ClientError, attempt: int, *, repeatable: bool) -> 
     """
     if isinstance(error, ConnectionFailed):
         safe = not error.sent or (repeatable and not error.answered)
+    elif isinstance(error, ServerError):
+        safe = error.code == BUSY
     else:
         safe = isinstance(error, Unavailable) and repeatable
     if not safe:
