@@ -21,9 +21,9 @@ OPERATIONS = [
 
 
 @pytest.fixture(scope="module")
-def problems(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, ...], Any]:
+def problems() -> dict[tuple[str, ...], Any]:
     """What went wrong, by pipeline, operation and request."""
-    inside_image.build(tmp_path_factory.mktemp("image") / "cpu")
+    inside_image.prepare()
     with inside_image.work_folder() as work:
         out = str(inside_image.WORK / "answers.json")
         inside_image.run("tests/e2e/ask_all_operations.py", work, out)

@@ -18,9 +18,9 @@ _SCRIPTS = "tests/e2e/models"
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def work() -> Iterator[Path]:
     """A folder with the models of all pipelines."""
-    inside_image.build(tmp_path_factory.mktemp("image") / "cpu")
+    inside_image.prepare()
     with inside_image.work_folder() as folder:
         inside_image.run(f"{_SCRIPTS}/make.py", folder, str(inside_image.WORK))
         yield folder
@@ -29,12 +29,19 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def answers(work: Path) -> list[dict[str, Any]]:
     """What two processes have answered."""
-    found = []
-    for name in ("first.json", "second.json"):
-        out = str(inside_image.WORK / name)
-        arguments = [str(inside_image.WORK), out, *sorted(MODELS)]
-        inside_image.run(f"{_SCRIPTS}/direct.py", work, *arguments)
-        found.append(json.loads((work / name).read_text()))
+    return [_said("direct.py", work, "first.json"), _said("direct.py", work, "second.json")]
+
+
+@pytest.fixture(scope="module")
+def served(work: Path) -> dict[str, Any]:
+    """What PaddleX's serving apps have answered, asked about all inputs at once."""
+    return _said("served.py", work, "served.json")
+
+
+def _said(script: str, work: Path, out: str) -> dict[str, Any]:
+    arguments = [str(inside_image.WORK), str(inside_image.WORK / out), *sorted(MODELS)]
+    inside_image.run(f"{_SCRIPTS}/{script}", work, *arguments)
+    found: dict[str, Any] = json.loads((work / out).read_text())
     return found
 
 
@@ -48,6 +55,23 @@ def test_answers_are_the_same_in_each_run(name: str, answers: list[dict[str, Any
 def test_answers_depend_on_what_is_asked(name: str, answers: list[dict[str, Any]]) -> None:
     said = [json.dumps(answer) for answer in answers[0][name].values()]
     assert len(said) == len(set(said)) > 1
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_serving_app_answers_the_same(
+    name: str, answers: list[dict[str, Any]], served: dict[str, Any]
+) -> None:
+    """To the last bit, although its inputs were joined in batches; it adds images."""
+    assert _part_of(served[name], answers[0][name]) == answers[0][name]
+
+
+def _part_of(whole: Any, wanted: Any) -> Any:
+    """The whole without the keys that the other has not."""
+    if isinstance(whole, dict) and isinstance(wanted, dict):
+        return {key: _part_of(whole[key], inner) for key, inner in wanted.items()}
+    if isinstance(whole, list) and isinstance(wanted, list) and len(whole) == len(wanted):
+        return [_part_of(one, other) for one, other in zip(whole, wanted, strict=True)]
+    return whole
 
 
 def test_text_is_found_on_every_page(answers: list[dict[str, Any]]) -> None:

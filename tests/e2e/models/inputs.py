@@ -115,7 +115,7 @@ def forecast_csv(seed: int) -> bytes:
 def anomaly_csv(seed: int) -> bytes:
     """Two quiet series with a leap in each of them."""
     values = generator(seed).normal(0, 0.2, (STEPS, 2))
-    values[40, 0] = values[70, 1] = 9
+    values[39 + seed, 0] = values[69 + seed, 1] = 9
     rows = [f"{step},{one:.4f},{other:.4f}" for step, (one, other) in enumerate(values)]
     return _csv("timestamp,first,second", rows)
 

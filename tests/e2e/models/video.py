@@ -33,7 +33,8 @@ def classifier(folder: Path, name: str, labels: "list[str]", seed: int) -> None:
     configuration = {
         "Global": {"model_name": name},
         "PreProcess": {"transform_ops": transforms},
-        "PostProcess": {"Topk": {"topk": 3, "label_list": labels}},
+        # The pipeline's default too; an app that is not told how many gives as many as it says here.
+        "PostProcess": {"Topk": {"topk": 1, "label_list": labels}},
     }
     as_float = {key: value.astype("float32") for key, value in weights.items()}
     inputs = [((None, _FRAMES, 3, _SIDE, _SIDE), "float32")]
