@@ -11,6 +11,7 @@ import importlib
 import io
 import math
 import os
+import re
 import struct
 from contextlib import AbstractContextManager
 from enum import Enum
@@ -28,6 +29,9 @@ _RENDER_SCALE = 2.0
 _RENDER_PIXELS = 178_956_970
 _PDF_HEAD = 1024  # PDF 32000-1 annex H: readers accept the header within the first 1024 bytes
 _CSV_PIECE = 1 << 20
+_MOST_TAGS = 4096  # of one TIFF directory; a few dozen are usual
+# Start of codestream and image size, of one to four components: others are not decoded.
+_SIZ = re.compile(rb"\xff\x4f\xff\x51\x00[\x29\x2c\x2f\x32].{2}(.{16})", re.DOTALL)
 
 
 class Media(Enum):
@@ -85,6 +89,8 @@ def check_image(data: bytes, limits: Limits, *, pages: "int | None", animated: b
         raise invalid(f"it is {kind}") from None
     if moving and not animated:
         raise invalid("an animated WebP is not taken")
+    for width, height in _codestream_sizes(data) if image.format == "JPEG2000" else ():
+        _bounded(width, height, limits, "an image")
     return sum(_bounded(width, height, limits, "an image") for width, height in sizes)
 
 
@@ -99,10 +105,33 @@ def _tiff_frames(data: bytes, limits: Limits) -> int:
             if len(seen) > limits.max_pages:
                 raise invalid(f"it has more than {limits.max_pages} pages")
             (entries,) = struct.unpack_from(f"{order}H", data, place)
+            _check_tags(data, place + 2, entries, order)
             (place,) = struct.unpack_from(f"{order}I", data, place + 2 + 12 * entries)
     except struct.error:
         raise invalid("it is a TIFF that is cut off") from None
     return max(len(seen), 1)
+
+
+def _check_tags(data: bytes, start: int, entries: int, order: str) -> None:
+    """Refuse a directory that names its size twice: Pillow believes the last, libtiff the first."""
+    low, high = (0, 1) if order == "<" else (1, 0)
+    end = start + 12 * entries
+    tags = zip(data[start + low : end : 12], data[start + high : end : 12], strict=False)
+    sizes = [tag for tag in tags if tag in ((0, 1), (1, 1))]  # ImageWidth 256, ImageLength 257
+    if entries > _MOST_TAGS or len(sizes) != len(set(sizes)):
+        raise invalid("it is a TIFF that is broken")
+
+
+def _codestream_sizes(data: bytes) -> "list[tuple[int, int]]":
+    """Sizes in the codestreams of a JPEG 2000 file (ISO 15444-1 A.5.1): these are decoded.
+
+    Pillow reads the box before them, which need not say the same.
+    """
+    sizes = []
+    for found in _SIZ.finditer(data):
+        right, bottom, left, top = struct.unpack(">4I", found.group(1))
+        sizes.append((max(right - left, 0), max(bottom - top, 0)))
+    return sizes
 
 
 def check_pdf(data: bytes, limits: Limits, *, pages: "int | None") -> int:

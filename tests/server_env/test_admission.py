@@ -154,7 +154,25 @@ def test_every_way_to_write_base64(text: str) -> None:
     assert run({"file": text}, FILE, "image") == {"file": b64(image())}
 
 
+def jpeg_2000_that_says_two_sizes() -> bytes:
+    """8 x 6 in the box, 60000 x 60000 in the codestream."""
+    data = image("JPEG2000")
+    place = data.index(b"\xff\x4f\xff\x51") + 8
+    return data[:place] + struct.pack(">2I", 60_000, 60_000) + data[place + 8 :]
+
+
+def tiff_that_says_two_sizes(order: str) -> bytes:
+    """60000 wide for libtiff, 8 for Pillow."""
+    entries = [(256, 60_000), (256, 8), (257, 6)]
+    directory = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in entries)
+    head = b"II*\0" if order == "<" else b"MM\0*"
+    return head + struct.pack(f"{order}IH", 8, len(entries)) + directory + b"\0" * 4
+
+
 HOSTILE_IMAGES = [
+    (jpeg_2000_that_says_two_sizes(), "an image of 60000 x 60000 pixels exceeds the limit"),
+    (tiff_that_says_two_sizes("<"), "a TIFF that is broken"),
+    (tiff_that_says_two_sizes(">"), "a TIFF that is broken"),
     (b"", "it is empty"),
     (b"abc", "no image that can be read"),
     (image("JPEG")[:30], "no image that can be read"),
@@ -170,7 +188,7 @@ HOSTILE_IMAGES = [
     (b"P6 99999 99999 255\n", "exceeds the limit"),
     (b"II*\0" + struct.pack("<I", 2**32 - 1), "a TIFF that is cut off"),
     (b"II*\0", "a TIFF that is cut off"),
-    (b"MM\0*" + b"\0\0\0\x08\xff\xff", "a TIFF that is cut off"),
+    (b"MM\0*" + b"\0\0\0\x08\0\xff", "a TIFF that is cut off"),
     (tiff_chain(100_000), "it has more than 20 pages"),
     (tiff_chain(3, loop=True), "no image that can be read"),
     (b"II\x2b\0" + b"\0" * 20, "BigTIFF is not taken"),
