@@ -1,6 +1,7 @@
 """The pure decisions of the graph: closures, groups of wheels, and steps."""
 
 from random import Random
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,18 @@ from hps.build.graph import Graph, closure, wheel_groups
 from hps.config.schema import ImageSettings, Target
 from hps.derivation.record import Step
 from hps.errors import LockError
-from hps.lock.records import Deb, LockedArchive, LockedFile, Package, Wheel
+from hps.lock.records import (
+    Artifact,
+    Deb,
+    LockedArchive,
+    LockedFile,
+    LockedPipeline,
+    LockedTarget,
+    LockedWeights,
+    Package,
+    WeightsFile,
+    Wheel,
+)
 from tests.lock.test_text import lock
 
 (LOCKED,) = lock().targets
@@ -164,6 +176,36 @@ def test_a_project_with_the_name_of_another_layer_is_told_apart() -> None:
     ]
     assert [layer.members for layer in layers[4:7]] == [("alone",), ("debian",), ("files",)]
     assert len({layer.step.label for layer in layers}) == len(layers)
+
+
+def served(delivery: Literal["layer", "mount"], weights: str = "det") -> LockedTarget:
+    """A target whose one pipeline uses weights of an archive; others lie there unused."""
+    archive = Artifact(file="det.tar", sha256="1" * 64, size=1)
+    pipeline = LockedPipeline(name="OCR", delivery=delivery, modules=(("X", weights),))
+    sets = (
+        LockedWeights(name="det", model="M", archive=archive, root="M_infer"),
+        LockedWeights(name="rec", model="N"),
+    )
+    files = (WeightsFile(file="a", sha256="2" * 64, size=1, weights="rec", folder="b"),)
+    update = {"weights": sets, "weights_files": files, "pipelines": (pipeline,)}
+    return lock().targets[0].model_copy(update=update)
+
+
+def test_baked_weights_are_layers_on_top_and_mounted_ones_are_none() -> None:
+    below = Graph(served("mount"), CONFIG, 0).layers
+    assert not [layer for layer in below if layer.kind == "weights"]
+    baked = Graph(served("layer"), CONFIG, 0).layers
+    assert [layer.name for layer in baked[:-1]] == [layer.name for layer in below]
+    assert (baked[-1].name, baked[-1].members) == ("weights:det", ("det",))
+    (rule,) = baked[-1].step.parameters["copy"]
+    assert (rule["from"], rule["to"]) == ("M_infer", "/opt/hps/weights/det")
+    own = Graph(served("layer", "rec"), CONFIG, 0).layers[-1].step
+    assert list(own.inputs) == ["file:/opt/hps/weights/rec/b/a"]
+
+
+def test_weights_that_the_lock_lacks_are_an_error() -> None:
+    with pytest.raises(LockError, match="no weights other"):
+        _ = Graph(served("mount", "other"), CONFIG, 0).layers
 
 
 def test_an_archive_that_the_lock_lacks_is_an_error() -> None:

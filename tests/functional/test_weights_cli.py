@@ -107,7 +107,6 @@ def test_a_layer_each_that_the_lock_predicts(ocr: Laboratory) -> None:
         files = {member.name: member for member in archive if member.isfile()}
     assert set(files) == {f"{FOLDER[1:]}/{DETECTOR}/{path}" for path in model(DETECTOR)}
     assert {(member.mode, member.uid) for member in files.values()} == {(0o644, 0)}
-    ocr.run("build", "--frozen", "--offline", "--check")
     why = ocr.run("why", f"{FOLDER}/{DETECTOR}/inference.json").out
     assert f"weights {DETECTOR} (model {DETECTOR}): {ARCHIVE}, sha256:" in why
     assert "for OCR, module SubModules.TextDetection" in why
@@ -315,6 +314,19 @@ def test_changed_weights_in_the_store_are_made_again(ocr: Laboratory, tmp_path: 
     ocr.run("build")
     ocr.run("store", "collect")
     assert parameters.is_file()
+
+
+def test_two_first_runs_at_once_show_the_same(ocr: Laboratory, tmp_path: Path) -> None:
+    ocr.run("lock")
+    ocr.run("build")
+    (ocr.folder / "server" / "inside.py").write_text(INSIDE)
+    words = ("run", "cpu", "--pipeline", "OCR", "--package", str(package(tmp_path)))
+    program = ("--entrypoint", "/usr/bin/python3.11 /srv/inside.py")
+    started = [ocr.start(*words, *program) for _ in range(2)]
+    first, second = (ocr.finish(process).json for process in started)
+    assert first == second
+    assert len(first["found"]) == len(ocr.target.weights_files) + 2
+    assert not list((ocr.store / "temporary").iterdir())
 
 
 def test_what_cannot_be_served_is_told(ocr: Laboratory, tmp_path: Path) -> None:
