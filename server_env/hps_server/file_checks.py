@@ -11,7 +11,6 @@ import importlib
 import io
 import math
 import os
-import re
 import struct
 from contextlib import AbstractContextManager
 from enum import Enum
@@ -30,8 +29,6 @@ _RENDER_PIXELS = 178_956_970
 _PDF_HEAD = 1024  # PDF 32000-1 annex H: readers accept the header within the first 1024 bytes
 _CSV_PIECE = 1 << 20
 _MOST_TAGS = 4096  # of one TIFF directory; a few dozen are usual
-# Start of codestream and image size, of one to four components: others are not decoded.
-_SIZ = re.compile(rb"\xff\x4f\xff\x51\x00[\x29\x2c\x2f\x32].{2}(.{16})", re.DOTALL)
 
 
 class Media(Enum):
@@ -89,8 +86,6 @@ def check_image(data: bytes, limits: Limits, *, pages: "int | None", animated: b
         raise invalid(f"it is {kind}") from None
     if moving and not animated:
         raise invalid("an animated WebP is not taken")
-    for width, height in _codestream_sizes(data) if image.format == "JPEG2000" else ():
-        _bounded(width, height, limits, "an image")
     return sum(_bounded(width, height, limits, "an image") for width, height in sizes)
 
 
@@ -120,18 +115,6 @@ def _check_tags(data: bytes, start: int, entries: int, order: str) -> None:
     sizes = [tag for tag in tags if tag in ((0, 1), (1, 1))]  # ImageWidth 256, ImageLength 257
     if entries > _MOST_TAGS or len(sizes) != len(set(sizes)):
         raise invalid("it is a TIFF that is broken")
-
-
-def _codestream_sizes(data: bytes) -> "list[tuple[int, int]]":
-    """Sizes in the codestreams of a JPEG 2000 file (ISO 15444-1 A.5.1): these are decoded.
-
-    Pillow reads the box before them, which need not say the same.
-    """
-    sizes = []
-    for found in _SIZ.finditer(data):
-        right, bottom, left, top = struct.unpack(">4I", found.group(1))
-        sizes.append((max(right - left, 0), max(bottom - top, 0)))
-    return sizes
 
 
 def check_pdf(data: bytes, limits: Limits, *, pages: "int | None") -> int:
