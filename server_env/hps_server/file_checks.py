@@ -108,7 +108,7 @@ def _tiff_frames(data: bytes, limits: Limits) -> int:
 
 
 def _check_tags(data: bytes, start: int, entries: int, order: str) -> None:
-    """Refuse a directory that names its size twice: Pillow believes the last, libtiff the first."""
+    """Refuse a directory that names its size twice: readers need not agree which one holds."""
     low, high = (0, 1) if order == "<" else (1, 0)
     end = start + 12 * entries
     tags = zip(data[start + low : end : 12], data[start + high : end : 12], strict=False)

@@ -155,7 +155,7 @@ def test_every_way_to_write_base64(text: str) -> None:
 
 
 def tiff_that_says_two_sizes(order: str) -> bytes:
-    """60000 wide for libtiff, 8 for Pillow."""
+    """60000 wide for one reader, 8 for another."""
     entries = [(256, 60_000), (256, 8), (257, 6)]
     directory = b"".join(struct.pack(f"{order}HHII", tag, 4, 1, value) for tag, value in entries)
     head = b"II*\0" if order == "<" else b"MM\0*"
