@@ -176,9 +176,10 @@ def test_a_closed_client() -> None:
             client.ocr(b"x")
 
 
-def test_without_tritonclient() -> None:
+@pytest.mark.parametrize("missing", ["tritonclient", "grpc", "google.protobuf"])
+def test_without_a_package(missing: str) -> None:
     code = (
-        "import sys; sys.modules['tritonclient'] = None; import hps_client\n"
+        f"import sys; sys.modules[{missing!r}] = None; import hps_client\n"
         "try: hps_client.Client('grpc://localhost')\n"
         "except hps_client.MissingExtra as error: print(error.hint)\n"
     )

@@ -162,9 +162,10 @@ def _content(path: Optional[str]) -> Optional[bytes]:
 def _modules() -> Tuple[Any, Any, Any]:
     try:
         grpc, messages, stubs = map(import_module, _MODULES)
-    except ImportError as error:
+    except (ImportError, RuntimeError, TypeError) as error:
+        # tritonclient makes a RuntimeError of it; protobuf of the wrong version a TypeError.
         raise MissingExtra(
-            f"gRPC needs a package that is not here: {error}",
+            f"gRPC needs packages that are not here or do not fit each other: {error}",
             "pip install 'hps-client[grpc]', or use HTTP (port 8000)",
         ) from error
     return grpc, messages, stubs
