@@ -154,13 +154,15 @@ class Service:
     async def _probe(self, identity: str, log_id: str) -> bytes:
         """Proof that the pipeline is alive: a real inference where a sample suits it.
 
-        While real requests are being answered no inference is added: then it is enough that the
-        pipeline's thread comes round.
+        While a call is running nothing is added behind it; the answer says for how many seconds it
+        has been, and whoever probes decides when that is too long.
         """
         if identity not in self._operations:
             raise Refused(f"no operation {identity!r} here")
+        if busy := self._caller.busy_for:
+            return success(log_id, json.dumps({"busyFor": round(busy, 3)}))
         document = self._samples.get(identity)
-        if document is None or self._inside:
+        if document is None:
             await self._caller.call(lambda: None)
         else:
             await self._run(identity, document, log_id)

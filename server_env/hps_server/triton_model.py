@@ -27,6 +27,7 @@ from hps_server.start import start_service
 INPUT, OUTPUT = "input", "output"
 _MICRO = 1e-6
 _CLOSING = 10.0  # seconds for the loop to end
+_MARGIN = 5.0  # seconds that an engine gets beyond the deadline, to say so itself
 
 
 class TritonPythonModel:
@@ -116,7 +117,9 @@ class _Door:
             timeout=request.timeout(),
             parameters={"operation": self._operation},
         )
-        answer = await inner.async_exec()
+        # An engine that dies never answers; Triton itself ends the wait only at a deadline.
+        limit = request.timeout() * _MICRO
+        answer = await asyncio.wait_for(inner.async_exec(), limit + _MARGIN if limit else None)
         if answer.has_error():
             return pb_utils.InferenceResponse(error=answer.error())
         return pb_utils.InferenceResponse(answer.output_tensors())

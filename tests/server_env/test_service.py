@@ -258,6 +258,21 @@ def test_a_probe_is_a_real_inference_where_a_sample_suits(subject: Subject) -> N
     assert probe()["errorCode"] == 500
 
 
+def test_a_probe_does_not_wait_behind_a_long_call(subject: Subject) -> None:
+    async def run() -> dict[str, Any]:
+        subject.caller.pipeline.held.clear()
+        long = asyncio.ensure_future(subject.service.answer(requests(0)[0]))
+        while not subject.caller.busy_for:  # noqa: ASYNC110 - another thread's
+            await asyncio.sleep(0.001)
+        body = json.dumps({PROBE: True}).encode()
+        probed = json.loads(await subject.service.answer(Request("infer", body)))
+        subject.caller.pipeline.held.set()
+        await long
+        return probed["result"]
+
+    assert asyncio.run(run())["busyFor"] > 0
+
+
 def broken(*_: Any, **__: Any) -> Iterator[Any]:
     raise MemoryError
     yield  # a generator, as predict is
