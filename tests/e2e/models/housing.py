@@ -17,8 +17,9 @@ _SERVED = Path(__file__).with_name(NAME)
 def houses(count: int, seed: int = 13) -> "tuple[Any, Any]":
     """Houses, and what they cost: a straight line and a little noise."""
     random = generator(seed)
+    slope = random.uniform(-3, 3, FEATURES)  # the same for any count
     rows = random.uniform(-1, 1, (count, FEATURES))
-    prices = rows @ random.uniform(-3, 3, FEATURES) + 22.5 + random.normal(scale=0.1, size=count)
+    prices = rows @ slope + 22.5 + random.normal(scale=0.1, size=count)
     return rows.astype("float32"), prices.astype("float32").reshape(-1, 1)
 
 
