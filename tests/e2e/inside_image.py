@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 REPOSITORY = Path("/repository")  # where the image sees this repository
-WORK = Path("/work")  # and where a folder that it may write to
+WORK = Path("/made")  # and where a folder that it may write to
 _HPS = [sys.executable, "-m", "hps", "-C", str(ROOT)]
 
 
