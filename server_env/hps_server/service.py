@@ -23,10 +23,10 @@ from hps_server.package import Operation
 from hps_server.pipeline_app import Route, Storages, unknown_fields
 from hps_server.refused import Refused
 from hps_server.request_log import RequestLog
+from hps_server.safeguards import Safeguards
 from hps_server.settings import Settings
 
 PROBE = "hps:probe"
-_INDEX_CHANGES = {"addImagesToIndex", "removeImagesFromIndex"}
 _WATCH = 0.25  # seconds between two looks whether somebody still waits for the answer
 
 
@@ -78,9 +78,9 @@ class Service:
         self._routes = routes
         self._caller = caller
         self._settings = settings
-        self._storages = storages
         self._log = log
         self._fetcher = Fetcher(settings.limits)
+        self._safeguards = Safeguards(storages, self._fetcher)
         self._inside = 0
         self._samples: dict[str, dict[str, Any]] = {}
 
@@ -124,16 +124,20 @@ class Service:
         if self._settings.strict and (unknown := list(unknown_fields(document, read))):
             raise Refused(f"unknown fields: {', '.join(unknown)}")
         document = await admit(
-            document, operation.files, operation.media, self._settings.limits, self._fetcher
+            document,
+            operation.files,
+            operation.media,
+            self._settings.limits,
+            self._fetcher,
+            pages=self._settings.pages,
         )
-        read = _read(route, document) if operation.files else read
-        if identity in _INDEX_CHANGES and self._storages.indexes is not None:
-            async with self._storages.indexes.locked(document["indexKey"]):
-                answer = await route.answer(read)
-        else:
-            answer = await route.answer(read)
+        async with self._safeguards.around(identity, document):
+            answer = await route.answer(_read(route, document))
         result = getattr(answer, "result", answer)  # document understanding has no envelope
-        return success(log_id, result.model_dump_json(exclude_none=True))
+        result = self._safeguards.finish(
+            identity, result.model_dump(mode="json", exclude_none=True)
+        )
+        return success(log_id, json.dumps(result, ensure_ascii=False, separators=(",", ":")))
 
     async def try_out(self, samples: "Mapping[str, dict[str, Any] | None]") -> None:
         """Answer a sample of each operation once; those that are answered serve as probes.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hps_server.admission import DECODED_PAGES
 from hps_server.limits import Limits
 
 PREFIX = "HPS_SERVER_"
@@ -32,6 +33,8 @@ class Settings:
         probe: whether a small real request is made to see that the pipeline answers.
         pipeline: `module:function` that makes the pipeline, called as PaddleX's create_pipeline.
         log_format: `text` or `json`.
+        limits: of what a request may hold.
+        pages: of a document that are read; PaddleX's `Serving.extra.max_num_input_imgs`.
     """
 
     strict: bool = False
@@ -42,6 +45,7 @@ class Settings:
     pipeline: str = "paddlex:create_pipeline"
     log_format: str = "text"
     limits: Limits = Limits()  # noqa: RUF009 - frozen
+    pages: "int | None" = DECODED_PAGES
 
 
 def read_settings(
@@ -79,6 +83,8 @@ def read_settings(
         values["limits"] = Limits.from_settings(block.get("limits") or {}, environment)
     except ValueError as error:
         faults.append(str(error))
+    extra = (configuration.get("Serving") or {}).get("extra") or {}
+    values["pages"] = extra.get("max_num_input_imgs", DECODED_PAGES)
     if faults:
         raise SettingsError("; ".join(sorted(faults)))
     return Settings(**values)

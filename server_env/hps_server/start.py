@@ -10,10 +10,11 @@ from typing import Any
 from hps_server.batching import PipelineCaller
 from hps_server.corrections import correct
 from hps_server.index_storage import index_storage
+from hps_server.offline import forbid_downloads
 from hps_server.package import Operation
 from hps_server.pipeline_app import Storages, routes
 from hps_server.request_log import RequestLog
-from hps_server.result_storage import result_storage
+from hps_server.result_storage import result_storage, returns_urls
 from hps_server.sample import sample
 from hps_server.service import Service
 from hps_server.settings import Settings
@@ -68,6 +69,7 @@ def _created(
         started = time.monotonic()
         make = getattr(importlib.import_module(module), function)
         imported = time.monotonic()
+        forbid_downloads()
         corrections = correct()
         pipeline = make(config=dict(configuration), device=device, use_hpip=use_hpip)
         log.say(
@@ -86,9 +88,9 @@ def _storages(configuration: "Mapping[str, Any]") -> Storages:
     """What `Serving` and `Serving.extra` say about results and indexes, as PaddleX reads them."""
     serving = configuration.get("Serving") or {}
     extra = serving.get("extra") or {}
-    wanted = serving.get("return_urls")
+    results = result_storage(extra.get("file_storage"))
     return Storages(
-        results=result_storage(extra.get("file_storage")),
-        return_urls=bool(extra.get("return_img_urls", False) if wanted is None else wanted),
+        results=results,
+        return_urls=returns_urls(serving, results),
         indexes=index_storage(extra.get("index_storage")),
     )

@@ -66,6 +66,8 @@ def file_fields(schema: Mapping[str, Any]) -> set[str]:
                 texts = [each for each in options(field, defs) if each.get("type") == "string"]
                 if name in FILE_FIELDS and texts:
                     yield below
+                elif name == "markdownImages":  # PaddleX fetches those that are URLs
+                    yield f"{below}{{}}"
                 else:
                     yield from walk(field, below)
 

@@ -12,17 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from hps_server.admission import Refused, admit, check_bots, check_identifiers
 from hps_server.fetching import Fetcher
 from hps_server.limits import Limits
 from tests.server_env.test_fetching import Server, answer, closing
-
-pytest.importorskip("PIL")
-pytest.importorskip("pypdfium2")
-pytest.importorskip("filetype")
-
-from PIL import Image
 
 LIMITS = Limits(
     max_file_bytes=3_000_000,

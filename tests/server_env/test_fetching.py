@@ -24,7 +24,6 @@ from hps_server.fetching import Fetcher, is_url
 from hps_server.limits import Limits
 from hps_server.refused import Refused
 
-pytest.importorskip("aiohttp")
 DAY = dt.timedelta(days=1)
 LIMITS = Limits(fetch_allow_private=True, max_file_bytes=1000)
 

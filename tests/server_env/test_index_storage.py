@@ -259,7 +259,8 @@ def test_a_wrong_configuration_is_refused(config: "dict[str, Any]") -> None:
 
 
 def test_old_indexes_are_converted_when_they_are_trusted(tmp_path: Path) -> None:
-    faiss = pytest.importorskip("faiss")
+    import faiss
+
     index = faiss.IndexIDMap2(faiss.index_factory(2, "Flat", faiss.METRIC_INNER_PRODUCT))
     index.add_with_ids(np.eye(2, dtype=np.float32), np.array([0, 1]))
     vectors = faiss.serialize_index(index).tobytes()

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from botocore import auth, awsrequest, credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -190,9 +191,6 @@ def test_a_real_server_refuses_what_is_over_and_who_is_unknown(s3_server: str) -
 def test_amazons_own_library_signs_the_same(
     key: str, method: str, path_style: bool, token: str
 ) -> None:
-    auth = pytest.importorskip("botocore.auth")
-    awsrequest = pytest.importorskip("botocore.awsrequest")
-    credentials = pytest.importorskip("botocore.credentials")
     bucket = Bucket(
         "https://s3.example.org:9000", "results", region="eu-west-1", path_style=path_style
     )

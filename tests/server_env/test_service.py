@@ -87,7 +87,7 @@ class Subject:
         if text == "1,1,1":
             raise HTTPError(422, "Invalid input file")
         if text == "2,2,2":
-            return Enveloped(result=Answer(total="many"))  # type: ignore[arg-type]
+            return Enveloped(result=Answer(total="many"))
         totals = await self.caller.infer(text, factor=request.factor)
         return Enveloped(result=Answer(total=totals[0]))
 
@@ -268,14 +268,14 @@ def test_a_probe_does_not_wait_behind_a_long_call(subject: Subject) -> None:
         probed = json.loads(await subject.service.answer(Request("infer", body)))
         subject.caller.pipeline.held.set()
         await long
-        return probed["result"]
+        result: dict[str, Any] = probed["result"]
+        return result
 
     assert asyncio.run(run())["busyFor"] > 0
 
 
 def broken(*_: Any, **__: Any) -> Iterator[Any]:
-    raise MemoryError
-    yield  # a generator, as predict is
+    yield from (1 // number for number in (0,))
 
 
 def test_a_sample_that_does_not_suit_is_no_probe(

@@ -31,7 +31,10 @@ Version = Annotated[str, StringConstraints(pattern=r"^[0-9]{1,6}(\.[0-9]{1,6}){2
 OperationId = Annotated[str, StringConstraints(pattern=r"^[a-z][A-Za-z0-9]{0,63}$")]
 Endpoint = Annotated[str, StringConstraints(pattern=r"^/[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
 FileField = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\[\])?(\.[A-Za-z_]\w*(\[\])?)*$", max_length=128)
+    str,
+    StringConstraints(
+        pattern=r"^[A-Za-z_]\w*(\[\]|\{\})?(\.[A-Za-z_]\w*(\[\]|\{\})?)*$", max_length=128
+    ),
 ]
 ConfigFile = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?\.yaml$")

@@ -289,6 +289,7 @@ RESTRUCTURE_PAGES = Operation(
             "Name of this request in the server's log; made by the server when not given.",
         ),
     ),
+    media="image",
 )
 
 
