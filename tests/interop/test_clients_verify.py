@@ -13,8 +13,9 @@ from hps.trust.bundle import BUNDLE_TYPE, Bundle
 from hps.trust.dsse import Envelope, pae
 from hps.trust.simple_signing import SimpleSignature
 from hps.trust.verification import verify_layout
-from tests.interop.clients import NEWEST, OLDER, PACKAGES, Clients
+from tests.interop.clients import PACKAGES, Clients
 from tests.interop.commands import EVERY, FILES, LAYOUT, PULL, REGISTRY, SKOPEO, Command, each
+from tests.interop.private_apt import NEWEST, OLDER
 from tests.interop.site import Site, codes
 
 pytestmark = pytest.mark.network
