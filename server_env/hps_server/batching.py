@@ -7,16 +7,19 @@ batches form under load and nobody waits for a batch to fill.
 """
 
 import contextlib
+import functools
 import gc
 import json
 import threading
 import time
 from asyncio import wrap_future
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
+
+_SCALARS = (str, int, float, bool, type(None))
 
 
 class PredictionError(Exception):
@@ -47,6 +50,7 @@ class PipelineCaller:
         self._changed = threading.Condition()
         self._closed = False
         self._busy_since: float | None = None
+        self._pipeline: Any = None
         self.pipeline: Any = None
         self._thread = threading.Thread(target=self._work, name="pipeline", daemon=True)
         self._thread.start()
@@ -102,7 +106,8 @@ class PipelineCaller:
         self._thread.join(timeout)
 
     def _create(self, create: "Callable[[], Any]") -> None:
-        self.pipeline = create()
+        self._pipeline = create()
+        self.pipeline = _Eager(self._pipeline)
 
     def _submit(self, job: _Job) -> "Future[Any]":
         with self._changed:
@@ -120,6 +125,7 @@ class PipelineCaller:
             finally:
                 self._busy_since = None
                 jobs.clear()  # or the last call would keep what it holds until the next
+        self._pipeline = None
         self.pipeline = None
         gc.collect()
 
@@ -171,7 +177,7 @@ class PipelineCaller:
         return False
 
     def _predict(self, data: Any, parameters: "Mapping[str, Any]") -> "list[Any]":
-        with contextlib.closing(self.pipeline.predict(data, **parameters)) as results:
+        with contextlib.closing(self._pipeline.predict(data, **parameters)) as results:
             return list(results)
 
 
@@ -180,6 +186,29 @@ def _passable(error: BaseException) -> Exception:
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     return RuntimeError(repr(error))
+
+
+class _Eager:
+    """The pipeline as the apps see it: its methods give lists where they would give generators.
+
+    An app takes a generator from the pipeline's thread and draws from it on the event loop, where
+    it holds up every other request and predictors do not belong.
+    """
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._pipeline, name)
+        if not callable(found):
+            return found
+
+        @functools.wraps(found)
+        def eager(*args: Any, **kwargs: Any) -> Any:
+            given = found(*args, **kwargs)
+            return list(given) if isinstance(given, Generator) else given
+
+        return eager
 
 
 def _hand_out(jobs: "list[_Job]", results: "list[Any]") -> None:
@@ -202,13 +231,12 @@ def _key(inputs: "list[Any]", parameters: "Mapping[str, Any]") -> "str | None":
     """Equal for calls that differ in nothing but their inputs.
 
     JSON text and not `==`, for which True equals 1. The kind of the inputs counts, as a pipeline
-    reads a list by the kind of its first element.
+    reads a list by the kind of its first element. Lists and mappings stand alone: PaddleX 3.7
+    applies thresholds by class to the rows of a batch.
     """
     kinds = {type(each).__qualname__ for each in inputs}
     if len(kinds) != 1 or not kinds <= {"ndarray"}:
         return None
-    try:
-        text = json.dumps(parameters, sort_keys=True, allow_nan=False)
-        return text if json.loads(text) == parameters else None
-    except (TypeError, ValueError):
+    if not all(isinstance(value, _SCALARS) for value in parameters.values()):
         return None
+    return json.dumps(parameters, sort_keys=True)

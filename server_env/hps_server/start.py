@@ -1,6 +1,7 @@
 """Makes a pipeline and the service around it."""
 
 import asyncio
+import copy
 import importlib
 import time
 from collections.abc import Callable, Mapping
@@ -71,7 +72,7 @@ def _created(
         imported = time.monotonic()
         forbid_downloads()
         corrections = correct()
-        pipeline = make(config=dict(configuration), device=device, use_hpip=use_hpip)
+        pipeline = make(config=_as_read(configuration), device=device, use_hpip=use_hpip)
         log.say(
             "pipeline made",
             device=device,
@@ -82,6 +83,15 @@ def _created(
         return pipeline
 
     return create
+
+
+def _as_read(configuration: "Mapping[str, Any]") -> Any:
+    """The configuration as PaddleX reads its own files: the text None is nothing, and so on."""
+    from paddlex.utils.config import AttrDict, create_attr_dict  # noqa: PLC0415
+
+    read = AttrDict(copy.deepcopy(dict(configuration)))
+    create_attr_dict(read)
+    return read
 
 
 def _storages(configuration: "Mapping[str, Any]") -> Storages:

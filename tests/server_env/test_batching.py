@@ -89,7 +89,9 @@ def test_equal_is_not_enough(one: object, other: object) -> None:
     subject.close()
 
 
-@pytest.mark.parametrize("parameters", [{"index": object()}, {"pair": (1, 2)}, {"by": {1: 0.5}}])
+@pytest.mark.parametrize(
+    "parameters", [{"index": object()}, {"pair": (1, 2)}, {"by": {1: 0.5}}, {"each": [0.5]}]
+)
 def test_what_cannot_be_compared_stands_alone(parameters: "dict[str, Any]") -> None:
     subject = caller()
     calls = [subject.infer(image(2), **parameters), subject.infer(image(3), **parameters)]
@@ -173,6 +175,18 @@ def test_any_exception_reaches_who_asked(error: BaseException) -> None:
         with pytest.raises((RuntimeError, KeyError)):
             await asyncio.wait_for(subject.call(fail), 10)
         assert await subject.infer(image(1)) == [{"sum": 1}]
+
+    subject = caller()
+    asyncio.run(run())
+    subject.close()
+
+
+def test_generators_are_drawn_from_where_the_pipeline_is_called() -> None:
+    async def run() -> None:
+        results = await subject.call(subject.pipeline.predict, [image(1), image(2)])
+        assert results == [{"sum": 1}, {"sum": 2}]
+        here = await subject.call(threading.current_thread)
+        assert subject.pipeline.threads == {here}
 
     subject = caller()
     asyncio.run(run())

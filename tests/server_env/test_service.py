@@ -71,7 +71,8 @@ class Subject:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.counted: list[tuple[str, int]] = []
-        self.caller = PipelineCaller(Pipeline, batch=8)
+        self.pipeline: Any = Pipeline()
+        self.caller = PipelineCaller(lambda: self.pipeline, batch=8)
         routes = {"infer": Route(Ask, self._infer), "chat": Route(Chat, self._chat)}
         self.service = Service(
             {"infer": TABLE, "chat": CHAT},
@@ -114,7 +115,7 @@ class Subject:
 def subject() -> Iterator[Subject]:
     made = Subject()
     yield made
-    made.caller.pipeline.held.set()
+    made.pipeline.held.set()
     made.caller.close()
 
 
@@ -193,11 +194,11 @@ def test_a_request_of_too_many_bytes_is_not_parsed() -> None:
 
 
 async def while_held(subject: Subject, requests: "list[Request]") -> "list[dict[str, Any]]":
-    subject.caller.pipeline.held.clear()
+    subject.pipeline.held.clear()
     tasks = [asyncio.ensure_future(subject.service.answer(each)) for each in requests]
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.shield(asyncio.gather(*tasks[1:])), 20)
-    subject.caller.pipeline.held.set()
+    subject.pipeline.held.set()
     return [json.loads(answer) for answer in await asyncio.gather(*tasks)]
 
 
@@ -227,9 +228,9 @@ def test_a_deadline_of_the_server() -> None:
     subject = Subject(Settings(deadline=0.2))
 
     async def run() -> bytes:
-        subject.caller.pipeline.held.clear()
+        subject.pipeline.held.clear()
         answer = await subject.service.answer(requests(0)[0])
-        subject.caller.pipeline.held.set()
+        subject.pipeline.held.set()
         return answer
 
     assert json.loads(asyncio.run(run()))["errorCode"] == 504
@@ -254,19 +255,19 @@ def test_a_probe_is_a_real_inference_where_a_sample_suits(subject: Subject) -> N
     assert probe()["errorCode"] == 0
     asyncio.run(subject.service.try_out({"infer": {"csv": csv("1,2")}, "chat": None}))
     assert probe()["errorCode"] == 0
-    subject.caller.pipeline.predict = broken  # the pipeline's thread lives, the pipeline does not
+    subject.pipeline.predict = broken  # the pipeline's thread lives, the pipeline does not
     assert probe()["errorCode"] == 500
 
 
 def test_a_probe_does_not_wait_behind_a_long_call(subject: Subject) -> None:
     async def run() -> dict[str, Any]:
-        subject.caller.pipeline.held.clear()
+        subject.pipeline.held.clear()
         long = asyncio.ensure_future(subject.service.answer(requests(0)[0]))
         while not subject.caller.busy_for:  # noqa: ASYNC110 - another thread's
             await asyncio.sleep(0.001)
         body = json.dumps({PROBE: True}).encode()
         probed = json.loads(await subject.service.answer(Request("infer", body)))
-        subject.caller.pipeline.held.set()
+        subject.pipeline.held.set()
         await long
         result: dict[str, Any] = probed["result"]
         return result
