@@ -20,24 +20,27 @@ import pytest
 from hps import canonical
 from hps.cli.verify import lines
 from hps.digest import Digest
-from hps.errors import UsageError
 from hps.oci import archive_files
 from hps.oci.attachment import Attachment, referrer
 from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE, REFERENCE_ANNOTATION
 from hps.trust.attachments import Claim, bundle_referrer
 from hps.trust.bundle import BUNDLE_TYPE, Bundle
+from hps.trust.file_key import FileKey
 from hps.trust.predicates import SBOM, SIGNATURE
 from hps.trust.simple_signing import SimpleSignature, signature_manifest, signature_tag
 from hps.trust.statement import About, Statement
+from hps.trust.verdict import Verdict
 from hps.trust.verification import verify_archive, verify_folder, verify_layout
 from tests.layer.packages import Part, folder, hardlink, symlink, tar_bytes
 from tests.trust.signed import (
     KEY,
     NAME,
     SECOND,
+    STRANGER,
     Signed,
     check,
     codes,
+    index_layout,
     policy,
     put_blob,
     reindex,
@@ -418,24 +421,176 @@ def test_22_something_that_is_an_archive_of_another_kind_at_its_end(archive: Pat
 # 24: an index within a layout
 
 
-def test_24_an_index_in_a_layout_is_not_verified_by_halves(layout: Path, signed: Signed) -> None:
-    inner = canonical.dumps(
-        {
-            "schemaVersion": 2,
-            "mediaType": INDEX_TYPE,
-            "manifests": [
-                {
-                    "mediaType": MANIFEST_TYPE,
-                    "digest": str(signed.image.digest),
-                    "size": len(signed.image.manifest),
-                }
-            ],
-        }
-    )
-    entry = {"mediaType": INDEX_TYPE, **put_blob(layout, inner)}
+@pytest.fixture(params=["folder", "archive"])
+def verified(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Path], list[Verdict]]:
+    """Verify a layout as it is, or as an archive of it."""
+
+    def run(layout: Path) -> list[Verdict]:
+        if request.param == "folder":
+            return verify_layout(layout, check())
+        with tarfile.open(tmp_path / "index.tar", "w") as tar:
+            tar.add(layout, ".")
+        return verify_archive(tmp_path / "index.tar", check())
+
+    return run
+
+
+Verified = Callable[[Path], list[Verdict]]
+
+
+def gpu(folder: Path, key: FileKey | None = KEY) -> Signed:
+    return Signed.make(folder, key=key, reference="demo:gpu", labels={"a": "b"})
+
+
+def test_24_a_signed_index_of_signed_images(
+    tmp_path: Path, signed: Signed, verified: Verified
+) -> None:
+    other = gpu(tmp_path)
+    place = index_layout(tmp_path / "index", [signed, other])
+    index, *images = verified(place)
+    assert [one.good and one.hashed for one in (index, *images)] == [True] * 3
+    assert [one.digest for one in images] == [signed.image.digest, other.image.digest]
+    assert [one.listed_by for one in images] == [index.digest] * 2
+    rewrite(blob(place, other.image.layers[1].digest), lambda data: b"x" + data[1:])
+    assert codes(verified(place)) == {"blob-damaged"}
+
+
+def test_24_an_unsigned_image_in_a_signed_index(
+    tmp_path: Path, signed: Signed, verified: Verified
+) -> None:
+    place = index_layout(tmp_path / "index", [signed, gpu(tmp_path, key=None)])
+    assert [codes([one]) for one in verified(place)] == [set(), set(), {"unsigned"}]
+
+
+def test_24_an_image_of_a_stranger_in_a_signed_index(
+    tmp_path: Path, signed: Signed, verified: Verified
+) -> None:
+    place = index_layout(tmp_path / "index", [signed, gpu(tmp_path, key=STRANGER)])
+    told = [codes([one]) for one in verified(place)]
+    assert told == [set(), set(), {"predicate-missing", "key-untrusted"}]
+
+
+def test_24_an_unsigned_index_of_signed_images(
+    tmp_path: Path, signed: Signed, verified: Verified
+) -> None:
+    place = index_layout(tmp_path / "index", [signed], key=None)
+    assert [codes([one]) for one in verified(place)] == [{"unsigned"}, set()]
+
+
+def test_24_platforms_that_were_swapped(tmp_path: Path, signed: Signed, verified: Verified) -> None:
+    """The swapped index is another one, and nobody has signed that."""
+    place = index_layout(tmp_path / "index", [signed, gpu(tmp_path)])
+
+    def swap(index: dict[str, Any]) -> None:
+        entry = index["manifests"][0]
+        document = json.loads(blob(place, Digest.parse(entry["digest"])).read_bytes())
+        one, two = document["manifests"]
+        one["platform"], two["platform"] = two["platform"], one["platform"]
+        entry.update(put_blob(place, canonical.dumps(document)))
+
+    reindex(place, swap)
+    index, *images = verified(place)
+    assert "unsigned" in codes([index])
+    assert all(codes([one]) == {"blob-extra"} for one in images), "of the index that was"
+
+
+def listing(place: Path, *children: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    document = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": children, **fields}
+    return {"mediaType": INDEX_TYPE, **put_blob(place, canonical.dumps(document))}
+
+
+def child_of(place: Path, signed: Signed) -> dict[str, Any]:
+    return {"mediaType": MANIFEST_TYPE, **put_blob(place, signed.image.manifest)}
+
+
+def test_24_an_index_within_an_index(layout: Path, signed: Signed, verified: Verified) -> None:
+    inner = listing(layout, child_of(layout, signed))
+    reindex(layout, lambda index: index["manifests"].append(listing(layout, inner)))
+    assert codes(verified(layout)) == {"document-malformed"}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"config": {}}, {"layers": []}, {"mediaType": MANIFEST_TYPE}, {"manifests": {}}, {"blobs": 1}],
+)
+def test_24_an_index_that_others_take_for_an_image(
+    layout: Path, signed: Signed, fields: dict[str, Any]
+) -> None:
+    entry = listing(layout, child_of(layout, signed), **fields)
     reindex(layout, lambda index: index["manifests"].append(entry))
-    with pytest.raises(UsageError):
-        verify_layout(layout, check())
+    assert found(layout) == {"document-malformed"}
+
+
+@pytest.mark.parametrize("where", ["in index.json", "in an index"])
+def test_24_an_image_that_others_take_for_an_index(
+    layout: Path, signed: Signed, where: str
+) -> None:
+    both = json.loads(signed.image.manifest) | {"manifests": []}
+    entry = {"mediaType": MANIFEST_TYPE, **put_blob(layout, canonical.dumps(both))}
+    if where == "in an index":
+        entry = listing(layout, entry)
+    reindex(layout, lambda index: index["manifests"].append(entry))
+    assert found(layout) == {"document-malformed"}
+
+
+def test_24_an_image_with_another_size_than_the_index_says(layout: Path, signed: Signed) -> None:
+    child = child_of(layout, signed)
+    entry = listing(layout, child, {**child, "size": child["size"] + 1})
+    reindex(layout, lambda index: index["manifests"].append(entry))
+    assert found(layout) == {"blob-damaged"}
+
+
+def test_24_an_image_that_the_index_lists_and_the_layout_lacks(layout: Path) -> None:
+    absent = {"mediaType": MANIFEST_TYPE, "digest": str(Digest.of(b"absent")), "size": 6}
+    reindex(layout, lambda index: index["manifests"].append(listing(layout, absent)))
+    assert found(layout) == {"blob-damaged"}
+
+
+def test_24_a_layer_that_only_the_index_knows(
+    tmp_path: Path, signed: Signed, verified: Verified
+) -> None:
+    other = gpu(tmp_path)
+    place = index_layout(tmp_path / "index", [signed, other])
+    blob(place, other.image.image_id).unlink()
+    assert codes(verified(place)) == {"blob-damaged"}
+
+
+def test_24_what_the_index_does_not_reach(
+    tmp_path: Path, signed: Signed, verified: Verified
+) -> None:
+    place = index_layout(tmp_path / "index", [signed])
+    put_blob(place, gpu(tmp_path).image.manifest)
+    assert codes(verified(place)) == {"blob-extra"}
+
+
+def test_24_indexes_that_list_too_much(layout: Path, signed: Signed) -> None:
+    many = listing(layout, *[child_of(layout, signed)] * 101)
+    reindex(layout, lambda index: index["manifests"].append(many))
+    assert "limit-exceeded" not in found(layout)
+    reindex(layout, lambda index: index["manifests"].append(many))
+    assert found(layout) == {"limit-exceeded"}
+
+
+def test_24_an_index_that_passes_for_an_attachment(layout: Path, signed: Signed) -> None:
+    entry = listing(layout, child_of(layout, signed))
+    entry["annotations"] = {REFERENCE_ANNOTATION: "latest"}
+    reindex(layout, lambda index: index["manifests"].append({**entry, "artifactType": BUNDLE_TYPE}))
+    assert found(layout) == {"blob-extra"}
+
+
+def test_24_one_name_for_two_images(layout: Path, signed: Signed) -> None:
+    """Which of them others take, nobody knows."""
+    entry = listing(layout, child_of(layout, signed))
+    entry["annotations"] = {REFERENCE_ANNOTATION: "demo:cpu"}
+    reindex(layout, lambda index: index["manifests"].append(entry))
+    assert found(layout) == {"document-malformed"}
+
+
+def test_24_the_digest_that_was_asked_for(tmp_path: Path, signed: Signed) -> None:
+    place = index_layout(tmp_path / "index", [signed])
+    index, image = verify_layout(place, check())
+    assert not codes(verify_layout(place, check(), asked=index.digest))
+    assert codes(verify_layout(place, check(), asked=image.digest)) == {"subject-mismatch"}
 
 
 # 25: signatures that were removed

@@ -112,6 +112,7 @@ _VERDICT_JSON = """
       "digest": "sha256:…",
       "verdict": "good",
       "hashed": true,
+      "index": null,
       "reasons": [],
       "accepted": [
         {
@@ -132,7 +133,8 @@ _VERDICT_JSON = """
 ```
 
 `digest` is null when it could not be told. `hashed` says whether every byte was read: not when
-nobody trusted has signed it, nor with `--signatures-only`. `form` is `bundle`, `attestation` (an
+nobody trusted has signed it, nor with `--signatures-only`. `index` is the digest of the index that
+lists the image, when the index is what was asked about. `form` is `bundle`, `attestation` (an
 envelope at the tag `sha256-….att`, as cosign 2 keeps it), `simple-signing` (the older signatures of
 images) or `message-signature` (a bare signature of a file). With `--explain` there is `explain`
 too: for each WHAT the commands by client, and what each leaves out.

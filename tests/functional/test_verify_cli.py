@@ -15,7 +15,7 @@ import pytest
 
 from tests.servers import HostileServer, silence
 from tests.trust.shelf import PREFIX, Shelf
-from tests.trust.signed import KEY, SECOND, STRANGER, Signed, rewrite, sign_bytes
+from tests.trust.signed import KEY, SECOND, STRANGER, Signed, index_layout, rewrite, sign_bytes
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 
@@ -283,11 +283,12 @@ def shell(commands: list[str], folder: Path) -> bool:
     return not subprocess.run(["sh", "-c", script], check=False, cwd=folder).returncode
 
 
-@pytest.mark.parametrize("thing", ["layout", "image.tar", "x.whl", "-x"])
+@pytest.mark.parametrize("thing", ["layout", "index", "image.tar", "x.whl", "-x"])
 def test_the_commands_of_explain_say_the_same(
     verify: Verify, signed: Signed, tmp_path: Path, thing: str
 ) -> None:
     signed.layout(tmp_path / "layout")
+    index_layout(tmp_path / "index", [signed])
     signed.archive(tmp_path / "image.tar")
     sign_bytes(tmp_path / "x.whl", b"data")
     sign_bytes(tmp_path / "-x", b"data")

@@ -60,6 +60,19 @@ PUSH_SIGNATURE = Command(
     "--insecure-policy copy --preserve-digests oci:{layout}:{tag} docker://{repository}:{tag}",
 )
 PULL = Command("oras", "cp -r --to-oci-layout {image} {layout}:1")
+# An index with every image: a layout or an archive of one.
+COPY_INDEX = [
+    Command(
+        "skopeo",
+        "--insecure-policy copy --all --preserve-digests docker://{image} oci:{place}:1",
+    ),
+    Command(
+        "skopeo",
+        "--insecure-policy copy --all --preserve-digests docker://{image} oci-archive:{place}:1",
+    ),
+    Command("crane", "pull --format oci {image} {place}"),
+    Command("oras", "cp -r --to-oci-layout {image} {place}:1"),
+]
 
 # The other direction, without a log: bundles by cosign 3, the older signature by cosign 2.5.
 _OFFLINE = "--signing-config {config} --trusted-root {root}"
@@ -100,6 +113,7 @@ EVERY = [
     PUSH_REFERRERS,
     PUSH_SIGNATURE,
     PULL,
+    *COPY_INDEX,
     SIGNING_CONFIG,
     *SIGN,
     SIGN_ALL,

@@ -39,8 +39,8 @@ def test_the_docs_show_every_command() -> None:
     things = {
         word: word.upper()
         for word in (
-            "bundle config digest file folder image key layout pem policy predicate prefix private "
-            "registries repository root statement tag"
+            "bundle config digest file folder image key layout pem place policy predicate prefix "
+            "private registries repository root statement tag"
         ).split()
     }
     missing = [line for one in EVERY if (line := one.line.format(**things)) not in text]

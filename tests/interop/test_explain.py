@@ -12,11 +12,14 @@ from typing import Any
 import pytest
 
 from hps.digest import Digest
+from hps.oci.index import platform_index
+from hps.oci.layout import write_layout
+from hps.trust.attachments import sign_index
 from hps.trust.bundle import Bundle
 from hps.trust.predicates import SIGNATURE
 from hps.trust.statement import About, Statement
 from tests.interop.clients import Clients, environment
-from tests.interop.site import Site
+from tests.interop.site import CLAIMS, Site
 
 pytestmark = pytest.mark.network
 
@@ -32,6 +35,13 @@ PROGRAMS = {
 
 def in_layout(site: Site, folder: Path) -> str:
     site.layout(folder / "layout", site.signed("explained"))
+    return "layout"
+
+
+def in_index(site: Site, folder: Path) -> str:
+    index = platform_index("demo:many", [site.image])
+    signed = sign_index(index, site.name("explained"), lambda _: CLAIMS, site.signer)
+    write_layout(folder / "layout", [], site.blobs.path, signed, [index])
     return "layout"
 
 
@@ -86,6 +96,7 @@ def shell(
     ("put", "expected"),
     [
         (in_layout, {"cosign 3", "cosign 2.5", "openssl"}),
+        (in_index, {"cosign 3", "cosign 2.5", "openssl"}),
         (in_file, {"cosign 3", "cosign 2.5", "openssl"}),
         (in_registry, set(PROGRAMS)),
     ],

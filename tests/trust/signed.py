@@ -12,7 +12,8 @@ from hps import canonical
 from hps.digest import Digest
 from hps.oci.archive import write_archive
 from hps.oci.attachment import Attachment, Subject
-from hps.oci.image import MANIFEST_TYPE, Image
+from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE, Image, descriptor
+from hps.oci.index import ImageIndex
 from hps.oci.layout import write_layout
 from hps.trust.attachments import Claim, sign_image
 from hps.trust.authorised import AuthorisedSigner
@@ -85,6 +86,23 @@ class Signed:
     def archive(self, path: Path) -> Path:
         write_archive(path, [self.image], self.blobs.path, epoch=0, attachments=self.attachments)
         return path
+
+
+def index_layout(folder: Path, images: Sequence[Signed], *, key: FileKey | None = KEY) -> Path:
+    """A layout of one index, as `skopeo copy --all` writes it; each image has its own signer."""
+    platforms = [{"os": "linux", "architecture": f"arch{n}"} for n in range(len(images))]
+    entries = [
+        {**descriptor(MANIFEST_TYPE, one.image.digest, len(one.image.manifest)), "platform": each}
+        for one, each in zip(images, platforms, strict=True)
+    ]
+    data = canonical.dumps({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": entries})
+    index = ImageIndex("demo:many", data, tuple(one.image for one in images))
+    attachments = [each for one in images for each in one.attachments]
+    if key is not None:
+        about = Subject(INDEX_TYPE, index.digest, len(data))
+        attachments += sign_image(about, NAME, [], signer(key))
+    write_layout(folder, [], images[0].blobs.path, attachments, [index])
+    return folder
 
 
 def subject(image: Image) -> Subject:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from hps.errors import BlobMissingError, BuildError, StoreCorruptError
 from hps.oci.attachment import Attachment
 from hps.oci.image import Image
+from hps.oci.index import ImageIndex
 from hps.oci.layout import PIECE, BlobPath
 from hps.oci.layout_contents import Layout, blob_name, documents, layers
 from hps.store import whole_file
@@ -26,6 +27,7 @@ def archive_pieces(
     *,
     epoch: int,
     attachments: Sequence[Attachment] = (),
+    indexes: Sequence[ImageIndex] = (),
 ) -> Iterator[bytes]:
     """The archive in pieces of at most 1 MiB; memory does not grow with the image.
 
@@ -33,15 +35,17 @@ def archive_pieces(
         images: with distinct references.
         blob_path: where the verified blob of a layer lies.
         epoch: seconds since 1970, the time of every member.
-        attachments: what speaks of the images.
+        attachments: what speaks of the images and indexes.
+        indexes: with their images, which need not be among `images`.
 
     Raises:
         BlobMissingError: a layer is missing.
         StoreCorruptError: a layer has another size than announced.
         ValueError: two images carry one reference.
     """
-    contents = documents(Layout(tuple(images), tuple(attachments)))
-    blobs = {blob_name(layer.digest): layer for layer in layers(images)}
+    layout = Layout(tuple(images), tuple(attachments), tuple(indexes))
+    contents = documents(layout)
+    blobs = {blob_name(layer.digest): layer for layer in layers(layout.all_images)}
     for name in sorted([*_FOLDERS, *contents, *blobs]):
         if name in contents:
             data = contents[name]
@@ -63,6 +67,7 @@ def write_archive(
     *,
     epoch: int,
     attachments: Sequence[Attachment] = (),
+    indexes: Sequence[ImageIndex] = (),
 ) -> None:
     """Write the archive to a stream, or to a file that appears only when it is whole.
 
@@ -71,7 +76,9 @@ def write_archive(
         StoreCorruptError: a layer has another size than announced.
         BuildError: the file or stream cannot be written.
     """
-    pieces = archive_pieces(images, blob_path, epoch=epoch, attachments=attachments)
+    pieces = archive_pieces(
+        images, blob_path, epoch=epoch, attachments=attachments, indexes=indexes
+    )
     try:
         if isinstance(destination, Path):
             _write_file(destination, pieces)

@@ -14,7 +14,7 @@ from hps.store.locking import exclusive
 
 
 def attach(folder: Path, subject: Digest, referrers: Sequence[Attachment]) -> bool:
-    """Lay referrers beside an image of a layout; all that is there stays.
+    """Lay referrers beside an image or index of a layout; all that is there stays.
 
     The layout is replaced as a whole, and the index of its referrers is made anew. Several that
     add to one layout at once wait for each other (the lock file `.NAME.lock` beside it stays), so
@@ -22,7 +22,7 @@ def attach(folder: Path, subject: Digest, referrers: Sequence[Attachment]) -> bo
 
     Args:
         folder: of the layout.
-        subject: the image.
+        subject: the image, or the index of images.
         referrers: manifests whose subject it is, without a tag.
 
     Returns:
@@ -35,11 +35,11 @@ def attach(folder: Path, subject: Digest, referrers: Sequence[Attachment]) -> bo
     folder = Path(os.path.realpath(folder))
     with exclusive(folder.with_name(f".{folder.name}.lock"), wait=True):
         layout = open_layout(folder)
-        if all(image.digest != subject for image in layout.images):
+        if subject not in layout.subjects:
             raise BuildError(
                 f"the image layout {folder} was replaced meanwhile",
                 expected=subject,
-                got=", ".join(str(image.digest) for image in layout.images) or "no image",
+                got=", ".join(map(str, layout.subjects)) or "no image",
                 hint="run it again if the new image is meant",
             )
         there = {one.digest for one in layout.attachments}
@@ -53,5 +53,6 @@ def attach(folder: Path, subject: Digest, referrers: Sequence[Attachment]) -> bo
             layout.images,
             lambda digest: folder / blob_name(digest),
             (*kept, *new, fallback_index(subject, listed)),
+            layout.indexes,
         )
         return True

@@ -22,8 +22,9 @@ from hps.errors import (
 from hps.oci.attachment import Attachment
 from hps.oci.directory import replacing
 from hps.oci.image import Image
+from hps.oci.index import ImageIndex
 from hps.oci.layout_contents import Layout, blob_name, documents, layers
-from hps.oci.layout_reading import layout_faults, open_layout
+from hps.oci.layout_reading import layout_faults, open_images
 from hps.store.filesystem import sync_folder
 
 PIECE = 1 << 20  # bytes read or written at once
@@ -38,6 +39,7 @@ def write_layout(
     images: Sequence[Image],
     blob_path: BlobPath,
     attachments: Sequence[Attachment] = (),
+    indexes: Sequence[ImageIndex] = (),
 ) -> None:
     """Write a layout, or replace one; the old one stays until the new one is whole.
 
@@ -48,7 +50,8 @@ def write_layout(
         destination: a folder; made with its parents.
         images: with distinct references.
         blob_path: where the verified blob of a layer lies.
-        attachments: what speaks of the images.
+        attachments: what speaks of the images and indexes.
+        indexes: with their images, which need not be among `images`.
 
     Raises:
         UsageError: the destination is something else than a layout or an empty folder.
@@ -56,14 +59,15 @@ def write_layout(
         StoreCorruptError: a layer has other bytes or another size than announced.
         BuildError: the files cannot be written.
     """
-    contents = documents(Layout(tuple(images), tuple(attachments)))
+    layout = Layout(tuple(images), tuple(attachments), tuple(indexes))
+    contents = documents(layout)
     _refuse_foreign(destination)
     try:
         with replacing(destination) as folder:
             (folder / "blobs" / "sha256").mkdir(parents=True)
             for name, data in contents.items():
                 _write(folder / name, data)
-            for layer in layers(images):
+            for layer in layers(layout.all_images):
                 _place(blob_path(layer.digest), folder / blob_name(layer.digest), layer)
             sync_folder(folder / "blobs" / "sha256")
             sync_folder(folder / "blobs")
@@ -81,7 +85,7 @@ def read_layout(folder: Path) -> tuple[Image, ...]:
         UsageError: there is no layout, or it holds something else than image manifests.
         IntegrityError: a document is damaged or contradicts another.
     """
-    return open_layout(folder).images
+    return open_images(folder).images
 
 
 def check_layout(folder: Path) -> tuple[Image, ...]:
@@ -92,7 +96,7 @@ def check_layout(folder: Path) -> tuple[Image, ...]:
         IntegrityError: blobs are damaged, missing or not named by any image, or `manifest.json`
             names others than `index.json`; `details` has a line for each.
     """
-    layout = open_layout(folder)
+    layout = open_images(folder)
     faults = layout_faults(folder, layout)
     if faults:
         raise IntegrityError(

@@ -9,12 +9,12 @@ import json
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from hps.digest import Blob, Digest
-from hps.errors import IntegrityError, LimitError, UsageError
+from hps.errors import IntegrityError, LimitError, MalformedError, UsageError
 from hps.oci.attachment import Attachment, is_attachment_tag
 from hps.oci.documents import (
     Config,
@@ -35,8 +35,11 @@ from hps.oci.image import (
     Image,
     docker_manifest,
 )
+from hps.oci.index import ImageIndex
 from hps.oci.layout_contents import Layout, blob_name, documents, layers
 from hps.oci.layout_files import FolderFiles, LayoutFiles
+from hps.oci.registry import INDEX_TYPES, check_document
+from hps.store.foreign_text import printable
 
 _PIECE = 1 << 20  # bytes hashed at once
 MOST_ENTRIES = 200  # of one index, and blobs of one attachment
@@ -46,13 +49,13 @@ Watch = Callable[[int], object]
 
 
 def open_layout(source: Path | LayoutFiles) -> Layout:
-    """The images of a layout and what speaks of them; layers are not opened.
+    """The images and indexes of a layout and what speaks of them; layers are not opened.
 
     Args:
         source: a folder, or the files of an archive.
 
     Raises:
-        UsageError: there is no layout, or it holds something else than image manifests.
+        UsageError: there is no layout, or it holds something else than images and indexes.
         IntegrityError: a document is damaged or contradicts another.
     """
     files = _files(source)
@@ -68,12 +71,28 @@ def open_layout(source: Path | LayoutFiles) -> Layout:
         raise LimitError(
             f"{path} lists too much", expected=f"at most {MOST_ENTRIES}", got=len(found.manifests)
         )
-    images = [entry for entry in found.manifests if not _is_attachment(entry)]
     attachments = [entry for entry in found.manifests if _is_attachment(entry)]
+    others = [entry for entry in found.manifests if not _is_attachment(entry)]
+    _check_names(path, others)
+    indexes = [entry for entry in others if entry.media_type == INDEX_TYPE]
     return Layout(
-        tuple(_read_image(files, entry) for entry in images),
+        tuple(_read_image(files, one) for one in others if one.media_type != INDEX_TYPE),
         tuple(_read_attachment(files, entry) for entry in attachments),
+        _read_indexes(files, indexes),
     )
+
+
+def open_images(source: Path | LayoutFiles) -> Layout:
+    """A layout that holds images and no index of images; otherwise as `open_layout`."""
+    files = _files(source)
+    layout = open_layout(files)
+    if layout.indexes:
+        raise UsageError(
+            f"{files.root} holds an index of several images",
+            expected="an image",
+            hint="copy one platform of it with another tool, and use that",
+        )
+    return layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +130,7 @@ def layout_faults(
     """
     files = _files(source)
     contents = documents(layout)
-    expected = {layer.digest.hex: layer.size for layer in layers(layout.images)}
+    expected = {layer.digest.hex: layer.size for layer in layers(layout.all_images)}
     expected |= {
         Digest.of(data).hex: len(data)
         for name, data in contents.items()
@@ -129,7 +148,7 @@ def layout_faults(
         finally:
             pool.shutdown(cancel_futures=True)
     faults += sorted((fault for fault in found if fault), key=lambda fault: fault.path)
-    return faults + _docker_faults(files, layout.images)
+    return faults + _docker_faults(files, layout.all_images)
 
 
 def _files(source: Path | LayoutFiles) -> LayoutFiles:
@@ -146,6 +165,55 @@ def _is_attachment(entry: Descriptor) -> bool:
     return entry.artifact_type is not None or is_attachment_tag(tag)
 
 
+def _check_names(path: Path, entries: Iterable[Descriptor]) -> None:
+    """Of two images with one name, two readers would take different ones."""
+    seen: set[str] = set()
+    for entry in entries:
+        name = entry.annotations.get(REFERENCE_ANNOTATION)
+        if name in seen:
+            raise MalformedError(f"{path} gives the name {printable(str(name))!r} twice")
+        if name is not None:
+            seen.add(name)
+
+
+def _read_indexes(files: LayoutFiles, entries: Iterable[Descriptor]) -> tuple[ImageIndex, ...]:
+    """Each image is read once, whichever indexes list it."""
+    read: dict[tuple[Digest, int], Image] = {}
+    found: list[ImageIndex] = []
+    listed = 0
+    for entry in entries:
+        data, children = _read_index(files, entry)
+        listed += len(children)
+        if listed > MOST_ENTRIES:
+            raise LimitError(
+                f"the indexes of {files.root} list too much",
+                expected=f"at most {MOST_ENTRIES} images",
+                got=listed,
+            )
+        for child in children:
+            if (child.digest, child.size) not in read:
+                image = replace(_read_image(files, child), reference=None)
+                read[child.digest, child.size] = image
+        images = tuple(read[child.digest, child.size] for child in children)
+        found.append(ImageIndex(entry.annotations.get(REFERENCE_ANNOTATION), data, images))
+    return tuple(found)
+
+
+def _read_index(files: LayoutFiles, entry: Descriptor) -> tuple[bytes, tuple[Descriptor, ...]]:
+    path = files.root / blob_name(entry.digest)
+    data = read_blob(path, entry, opener=files.open)
+    check_document(str(path), INDEX_TYPE, data)
+    children = parse(Index, path, data).manifests
+    for child in children:
+        if child.media_type in INDEX_TYPES:
+            raise MalformedError(
+                f"{path} lists something else than images",
+                expected=MANIFEST_TYPE,
+                got=child.media_type,
+            )
+    return data, children
+
+
 def _read_image(files: LayoutFiles, entry: Descriptor) -> Image:
     path = files.root / blob_name(entry.digest)
     if entry.media_type != MANIFEST_TYPE:
@@ -156,6 +224,7 @@ def _read_image(files: LayoutFiles, entry: Descriptor) -> Image:
             hint="copy one platform of it with another tool, and use that",
         )
     manifest_bytes = read_blob(path, entry, opener=files.open)
+    check_document(str(path), MANIFEST_TYPE, manifest_bytes)
     parsed = parse(Manifest, path, manifest_bytes)
     config_path = files.root / blob_name(parsed.config.digest)
     config_bytes = read_blob(config_path, parsed.config, opener=files.open)

@@ -16,7 +16,7 @@ from hps.oci.documents import DOCUMENT_LIMIT, Config, Manifest, parse
 from hps.oci.image import MANIFEST_TYPE
 from hps.oci.layout_contents import blob_name
 from hps.oci.layout_files import FolderFiles, LayoutFiles
-from hps.oci.layout_reading import layout_faults, open_layout
+from hps.oci.layout_reading import layout_faults, open_images
 from hps.oci.registry import Registry
 from hps.release.provenance import BUILD_TYPE
 from hps.store.foreign_text import printable
@@ -151,7 +151,7 @@ def claimed_in_registry(registry: Registry, wanted: Digest | str) -> Claimed:
 
 
 def _laid_out(files: LayoutFiles) -> Claimed:
-    layout = open_layout(files)
+    layout = open_images(files)
     faults = layout_faults(files, layout)
     if faults:
         raise IntegrityError(

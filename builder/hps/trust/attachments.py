@@ -1,10 +1,12 @@
 """Signed statements as manifests beside an image: what `cosign verify` and skopeo look for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hps.oci.attachment import Attachment, Subject, fallback_index, referrer
+from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE, Image
+from hps.oci.index import ImageIndex
 from hps.trust.authorised import AuthorisedSigner
 from hps.trust.bundle import BUNDLE_TYPE, Bundle
 from hps.trust.predicates import SIGNATURE
@@ -47,6 +49,28 @@ def sign_image(
         fallback_index(subject.digest, bundles),
         signature_manifest(subject.digest, [older]),
     )
+
+
+def sign_index(
+    index: ImageIndex,
+    reference: str,
+    claims: Callable[[Image], Sequence[Claim]],
+    signer: AuthorisedSigner,
+) -> tuple[Attachment, ...]:
+    """Sign an index and each image of it; raises as `sign_image`.
+
+    Args:
+        index: of one image for several platforms.
+        reference: registry, name and tag of the index; that is how its images are asked for too.
+        claims: what is to be said of an image; of the index nothing is said but the signature.
+        signer: the key; it must be allowed to sign images and every claim.
+    """
+    subject = Subject(INDEX_TYPE, index.digest, len(index.data))
+    found = list(sign_image(subject, reference, (), signer))
+    for image in {image.digest: image for image in index.images}.values():
+        subject = Subject(MANIFEST_TYPE, image.digest, len(image.manifest))
+        found += sign_image(subject, reference, claims(image), signer)
+    return tuple(found)
 
 
 def bundle_referrer(subject: Subject, claim: Claim, signer: AuthorisedSigner) -> Attachment:

@@ -106,7 +106,10 @@ def explain_layout(folder: str, verdicts: Sequence[Verdict], policy: Policy) -> 
     blobs = f"{place}/blobs/sha256"
     every = 'for blob in *; do echo "$blob  $blob"; done | sha256sum --check --quiet'
     named = [
-        f"grep -q {one.digest.hex} {place}/index.json" for one in verdicts if one.digest is not None
+        f"grep -q {one.digest.hex} "
+        + (f"{blobs}/{one.listed_by.hex}" if one.listed_by else f"{place}/index.json")
+        for one in verdicts
+        if one.digest is not None
     ]
     found = [
         Section(

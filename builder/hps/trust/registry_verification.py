@@ -69,7 +69,8 @@ def verify_registry(
             images = []
             for child in verifier.children(name, document):
                 images.append((len(found), child))
-                found.append(verifier.judged(f"{registry.name}@{child.digest}", child))
+                one = verifier.judged(f"{registry.name}@{child.digest}", child)
+                found.append(replace(one, listed_by=document.digest))
     except IntegrityError as error:
         return [Verdict(name, document.digest, reasons=(malformed(error, name),))]
     if signatures_only or not found[0].good:

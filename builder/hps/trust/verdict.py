@@ -166,6 +166,7 @@ class Verdict:
         reasons: why it is bad; none when it is good.
         notes: what was refused without making it bad, such as a stranger's signature.
         hashed: whether every byte of it was read; what nobody trusted has signed is not.
+        listed_by: the index that lists it, when that was asked about and not the image itself.
     """
 
     subject: str
@@ -174,6 +175,7 @@ class Verdict:
     reasons: tuple[Reason, ...] = ()
     notes: tuple[Reason, ...] = ()
     hashed: bool = False
+    listed_by: Digest | None = None
 
     @property
     def good(self) -> bool:
@@ -187,6 +189,7 @@ class Verdict:
             "digest": None if self.digest is None else str(self.digest),
             "verdict": "good" if self.good else "bad",
             "hashed": self.hashed,
+            "index": None if self.listed_by is None else str(self.listed_by),
             "reasons": [reason.as_json() for reason in self.reasons],
             "accepted": [one.as_json() for one in self.accepted],
             "notes": [note.as_json() for note in self.notes],

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +13,6 @@ from hps.errors import IntegrityError, UsageError
 from hps.oci.archive_files import ArchiveFiles
 from hps.oci.attachment import tag_subject
 from hps.oci.documents import open_regular, read_document
-from hps.oci.image import Image
 from hps.oci.layout_contents import Layout, blob_name
 from hps.oci.layout_files import FolderFiles, LayoutFiles
 from hps.oci.layout_reading import layout_faults, open_layout
@@ -47,7 +46,9 @@ class Check:
 def verify_layout(
     source: Path | LayoutFiles, check: Check, *, asked: Digest | None = None
 ) -> list[Verdict]:
-    """Judge every image of a layout, then hash every blob of it.
+    """Judge every image and index of a layout, then hash every blob of it.
+
+    The signature of an index covers no image below it: each must be signed for itself.
 
     Signatures come first: layers of images that nobody trusted has signed are not read; that
     they are there and as long as they should be is looked at all the same. A fault of the
@@ -56,7 +57,7 @@ def verify_layout(
     Args:
         source: a folder, or the files of an archive.
         check: what it is held against.
-        asked: the digest that the caller wants; any other image is a mismatch.
+        asked: the digest that the caller wants, of something that `index.json` lists itself.
 
     Raises:
         UsageError: there is no layout, or it holds something else than images.
@@ -67,13 +68,13 @@ def verify_layout(
         layout = open_layout(files)
     except IntegrityError as error:
         return [Verdict(name, None, reasons=(malformed(error, name),))]
-    images = layout.images
-    if not images:
+    listed = layout.listed
+    if not listed:
         return [Verdict(name, None, reasons=(Reason("blob-missing", name, "it holds no image"),))]
-    if asked is not None and all(image.digest != asked for image in images):
-        reason = Reason("subject-mismatch", name, f"it holds {images[0].digest}, not {asked}")
-        return [Verdict(name, images[0].digest, reasons=(reason,))]
-    judged = [_judge_image(name, image, layout, check) for image in images]
+    if asked is not None and asked not in listed:
+        reason = Reason("subject-mismatch", name, f"it holds {listed[0]}, not {asked}")
+        return [Verdict(name, listed[0], reasons=(reason,))]
+    judged = list(_judged(name, layout, check))
     hashed = any(one.good for one in judged)
     faults = _strangers(layout) + _content(files, layout, check, hashed=hashed)
     return [replace(one, reasons=one.reasons + faults, hashed=hashed) for one in judged]
@@ -185,24 +186,43 @@ def _outermost(folders: Iterable[Path]) -> set[Path]:
     return found
 
 
-def _judge_image(folder: str, image: Image, layout: Layout, check: Check) -> Verdict:
-    evidence = evidence_of(image.digest, layout.attachments)
-    found = judge(evidence, image.digest, check.policy, now=check.now)
-    name = f"{folder} ({image.reference})" if image.reference else folder
-    return Verdict(name, image.digest, found.accepted, found.reasons, found.notes)
+def _judged(folder: str, layout: Layout, check: Check) -> Iterator[Verdict]:
+    """By signatures alone: each index with its images behind it, then the other images."""
+    seen: set[Digest] = set()
+    for index in layout.indexes:
+        yield _judge(_called(folder, index.reference), index.digest, layout, check)
+        for image in index.images:
+            if image.digest not in seen:
+                seen.add(image.digest)
+                found = _judge(f"{folder}@{image.digest}", image.digest, layout, check)
+                yield replace(found, listed_by=index.digest)
+    for image in layout.images:
+        # Some clients list the images of an index in index.json too.
+        if image.reference is not None or image.digest not in seen:
+            yield _judge(_called(folder, image.reference), image.digest, layout, check)
+
+
+def _called(folder: str, reference: str | None) -> str:
+    return f"{folder} ({reference})" if reference else folder
+
+
+def _judge(name: str, subject: Digest, layout: Layout, check: Check) -> Verdict:
+    evidence = evidence_of(subject, layout.attachments)
+    found = judge(evidence, subject, check.policy, now=check.now)
+    return Verdict(name, subject, found.accepted, found.reasons, found.notes)
 
 
 def _strangers(layout: Layout) -> tuple[Reason, ...]:
-    """Manifests that pass for attachments and speak of no image here.
+    """Manifests that pass for attachments and speak of no image or index here.
 
     Nobody judges an attachment, so it must not be a way to bring an image along that another
     client finds by its name.
     """
-    images = {image.digest for image in layout.images}
+    subjects = set(layout.subjects)
     found = []
     for one in layout.attachments:
         known = one.subject if one.tag is None else tag_subject(one.tag)
-        if known not in images:
+        if known not in subjects:
             text = f"called {one.tag or 'nothing'}, it speaks of no image of this layout"
             found.append(Reason("blob-extra", blob_name(one.digest), text))
     return tuple(found)
