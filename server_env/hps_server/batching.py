@@ -127,6 +127,7 @@ class PipelineCaller:
                 jobs.clear()  # or the last call would keep what it holds until the next
         self._pipeline = None
         self.pipeline = None
+        gc.unfreeze()  # some of the pipeline may have been put aside with the imports
         gc.collect()
 
     def _next(self) -> "list[_Job]":

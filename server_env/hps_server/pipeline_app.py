@@ -7,12 +7,14 @@ what it costs: docs/adr/0009-serving-apps-in-process.md.
 """
 
 import copy
+import importlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pydantic
 
+APPS = "paddlex.inference.serving.basic_serving._pipeline_apps"
 _OURS = ("file_storage", "index_storage", "return_img_urls")  # keys of Serving.extra
 
 
@@ -50,12 +52,9 @@ def routes(
         storages: what PaddleX would make from `Serving.extra`.
     """
     # Seconds of imports, that only the process of a model pays.
-    from paddlex.inference.serving.basic_serving._pipeline_apps import (  # noqa: PLC0415
-        create_pipeline_app,
-    )
-
+    apps = importlib.import_module(APPS)
     storages = storages or Storages()
-    app = create_pipeline_app(caller.pipeline, _without_storages(configuration))
+    app = apps.create_pipeline_app(caller.pipeline, _without_storages(configuration))
     context = app.state.context
     context.pipeline = caller
     context.aiohttp_session = _NoSession()

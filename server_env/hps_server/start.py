@@ -10,10 +10,11 @@ from typing import Any
 
 from hps_server.batching import PipelineCaller
 from hps_server.corrections import correct
+from hps_server.imports import eased
 from hps_server.index_storage import index_storage
 from hps_server.offline import forbid_downloads
 from hps_server.package import Operation
-from hps_server.pipeline_app import Storages, routes
+from hps_server.pipeline_app import APPS, Storages, routes
 from hps_server.request_log import RequestLog
 from hps_server.result_storage import result_storage, returns_urls
 from hps_server.sample import sample
@@ -68,7 +69,9 @@ def _created(
 
     def create() -> Any:
         started = time.monotonic()
-        make = getattr(importlib.import_module(module), function)
+        with eased():
+            importlib.import_module(APPS)
+            make = getattr(importlib.import_module(module), function)
         imported = time.monotonic()
         forbid_downloads()
         corrections = correct()
