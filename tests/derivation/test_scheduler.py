@@ -108,6 +108,23 @@ def test_again_makes_everything_and_compares(tmp_path: Path) -> None:
         kitchen.scheduler(again=True).realise([top])
 
 
+def test_a_doubted_step_is_made_and_compared_and_no_other(tmp_path: Path) -> None:
+    kitchen = Kitchen(tmp_path)
+    artifact = kitchen.store.add(b"artifact").digest
+    base = Step("text/1", "base", {"artifact": artifact}, {"is": "b"})
+    top = step("top", base, is_="t")
+    kitchen.scheduler().realise([top])
+    assert kitchen.scheduler().survey([top], doubted=[top]).make == (top,)
+    assert kitchen.scheduler().survey([top], doubted=[base]).make == ()  # nobody asks for it
+    assert kitchen.scheduler().survey([top, base], doubted=[base]).artifacts == (artifact,)
+    kitchen.made.clear()
+    kitchen.scheduler().realise([top], doubted=[top])
+    assert kitchen.made == ["top"]
+    kitchen.answer["top"] = b"another answer"
+    with pytest.raises(NotReproducibleError, match="top: made again"):
+        kitchen.scheduler().realise([top], doubted=[top])
+
+
 def test_a_failure_stops_the_build_and_leaves_no_trace(tmp_path: Path) -> None:
     kitchen = Kitchen(tmp_path)
     broken = step("broken", step("base", is_="b"), is_="x")

@@ -82,6 +82,9 @@ def build(
     A blob of the store that turns out to be damaged is fetched or made again. One that is not
     read is not seen: a build that has nothing to do reads no layer.
 
+    The lock proves every layer but that of the trees. Who signs vouches for that one and for the
+    SBOM too, so these two are made each time that something is attested, whatever the store says.
+
     Args:
         bench: the tools.
         name: of the target.
@@ -122,7 +125,8 @@ def _build(
     steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
     bill = sbom_step(graph, locked, reference) if attest else None
     steps += [bill] if bill else []
-    done = realise(bench, locked, steps, again=again)
+    unproved = [step for step in (trees, bill) if step and attest]
+    done = realise(bench, locked, steps, again=again, doubted=unproved)
     check_wheels(locked, graph, done)
     layers = list(_proved(bench, locked, graph.layers, done))
     if trees:
@@ -155,12 +159,25 @@ def _build(
 
 
 def realise(
-    bench: Workbench, locked: LockedTarget, steps: Sequence[Step], *, again: bool = False
+    bench: Workbench,
+    locked: LockedTarget,
+    steps: Sequence[Step],
+    *,
+    again: bool = False,
+    doubted: Sequence[Step] = (),
 ) -> Mapping[Step, Outputs]:
-    """Make steps, after fetching the artifacts that this needs."""
+    """Make steps, after fetching the artifacts that this needs.
+
+    Args:
+        bench: the tools.
+        locked: the target that they are of.
+        steps: that are asked for.
+        again: make all of them anew, and compare.
+        doubted: make these anew, and compare.
+    """
     scheduler = bench.scheduler(again=again)
-    bench.fetch_for(locked, scheduler.survey(steps).artifacts)
-    return scheduler.realise(steps)
+    bench.fetch_for(locked, scheduler.survey(steps, doubted=doubted).artifacts)
+    return scheduler.realise(steps, doubted=doubted)
 
 
 def _check_facts(bench: Workbench, lock: Lock, locked: LockedTarget) -> None:

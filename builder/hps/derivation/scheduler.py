@@ -2,8 +2,9 @@
 
 import concurrent.futures
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from hps.derivation.record import Derivation, Step
@@ -103,11 +104,15 @@ class Scheduler:
         self._progress = progress or Silent()
         self._again = again
 
-    def survey(self, steps: Iterable[Step]) -> "Survey":
+    def survey(self, steps: Iterable[Step], *, doubted: Collection[Step] = ()) -> "Survey":
         """What has to be made for these steps to be there, and which artifacts that needs.
 
         A step that its trace knows is there when its outputs are; its inputs are then not looked
         for, so a collected input of a kept output costs nothing.
+
+        Args:
+            steps: that are asked for.
+            doubted: steps that are made even when a trace knows them, and compared with it.
         """
         known: dict[Step, Outputs | None] = {}
 
@@ -131,7 +136,8 @@ class Scheduler:
             if step not in wanted:
                 continue
             outputs = look(step)
-            if outputs is not None and not self._again and self._all_there(outputs):
+            believed = not self._again and step not in doubted
+            if outputs is not None and believed and self._all_there(outputs):
                 there[step] = outputs
                 continue
             wanted |= _needs(step)
@@ -140,14 +146,21 @@ class Scheduler:
         told = {step: outputs for step, outputs in known.items() if outputs is not None}
         return Survey(there, told, make, tuple(artifacts))
 
-    def realise(self, steps: Iterable[Step]) -> dict[Step, Outputs]:
+    def realise(
+        self, steps: Iterable[Step], *, doubted: Collection[Step] = ()
+    ) -> dict[Step, Outputs]:
         """Make the steps and what they need; returns the outputs of all that was looked at.
 
+        Args:
+            steps: that are asked for.
+            doubted: as in `survey`.
+
         Raises:
+            NotReproducibleError: what was made is not what its trace says.
             the first error of an executor, after the steps that were running have stopped.
             KeyboardInterrupt: likewise.
         """
-        survey = self.survey(steps)
+        survey = self.survey(steps, doubted=doubted)
         done = dict(survey.there)
         for step in done:
             self._progress.finished(step.label, made=False)
@@ -158,7 +171,8 @@ class Scheduler:
             while waiting or running:
                 ready = [step for step in waiting if _needs(step) <= done.keys()]
                 for step in ready:
-                    running[pool.submit(self._one, _resolve(step, done))] = step
+                    believed = not self._again and step not in doubted
+                    running[pool.submit(self._one, _resolve(step, done), believed)] = step
                 waiting = [step for step in waiting if step not in set(ready)]
                 finished, _ = concurrent.futures.wait(
                     running, return_when=concurrent.futures.FIRST_COMPLETED
@@ -173,9 +187,9 @@ class Scheduler:
             pool.shutdown(wait=True, cancel_futures=True)
         return done
 
-    def _one(self, derivation: Derivation) -> Outputs:
+    def _one(self, derivation: Derivation, believed: bool) -> Outputs:
         known = self._traces.get(derivation.digest)
-        if known is not None and not self._again and self._all_there(known):
+        if known is not None and believed and self._all_there(known):
             self._progress.finished(derivation.label, made=False)
             return known  # an input came out as it was before: early cut-off
         if self._workshop.cancelled.is_set():
@@ -183,7 +197,7 @@ class Scheduler:
         self._progress.started(derivation.label)
         made = self._executors()[derivation.kind](derivation, self._workshop)
         if known is not None:
-            _compare(derivation, known, made)
+            _compare(derivation, known, made, self._traces.path(derivation.digest))
         self._traces.put(derivation.digest, _record(derivation), made)
         self._progress.finished(derivation.label, made=True)
         return made
@@ -232,7 +246,7 @@ def _record(derivation: Derivation) -> dict[str, object]:
     }
 
 
-def _compare(derivation: Derivation, known: Outputs, made: Outputs) -> None:
+def _compare(derivation: Derivation, known: Outputs, made: Outputs, trace: Path) -> None:
     differing: Sequence[str] = sorted(
         name for name in known.keys() | made.keys() if known.get(name) != made.get(name)
     )
@@ -243,4 +257,6 @@ def _compare(derivation: Derivation, known: Outputs, made: Outputs) -> None:
             expected=known.get(name),
             got=made.get(name),
             details=(f"derivation {derivation.digest}", f"outputs that differ: {differing}"),
+            hint="it depends on more than its inputs, or somebody wrote into the store; to forget "
+            f"what it gave before, remove {trace}",
         )
