@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.oci.registry_server import Authority, RegistryServer
 from tests.servers import HostileServer, silence
 from tests.trust.shelf import PREFIX, Shelf
 from tests.trust.signed import KEY, SECOND, STRANGER, Signed, index_layout, rewrite, sign_bytes
@@ -247,6 +248,35 @@ def test_an_image_in_a_registry(verify: Verify, signed: Signed) -> None:
         verify("--key", "stranger.pub", f"{name}:1.0", code=48)
         server.script(f"{PREFIX}/manifests/1.0", silence())
         verify("--key", "release.pub", f"{name}:1.0", "--timeout", "0.5", code=4)
+
+
+def test_plain_http_with_a_registry_elsewhere(
+    verify: Verify, signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with HostileServer() as server:
+        Shelf(server).publish(signed)
+        # To hps, 0.0.0.0 is another machine.
+        name = f"{server.host.replace('127.0.0.1', '0.0.0.0')}/team/app:1.0"
+        verify("--key", "release.pub", "--timeout", "2", name, code=4)
+        verify("--key", "release.pub", "--registry-plain-http", name)
+        monkeypatch.setenv("HPS_REGISTRY_PLAIN_HTTP", "1")
+        verify("--key", "release.pub", name)
+
+
+def test_a_registry_with_a_certificate_of_its_own_authority(
+    verify: Verify, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority.make(tmp_path)
+    with RegistryServer.start(tmp_path / "registry", authority=authority) as server:
+        name = f"{server.host}/team/app:1.0"
+        told = verify("--key", "release.pub", "--timeout", "20", name, code=4).stderr
+        assert "--registry-ca" in told
+        asked = ("--key", "release.pub", "--registry-ca", authority.path)
+        assert "does not exist" in verify(*asked, name, code=4).stderr, "the image, not the server"
+        monkeypatch.setenv("HPS_REGISTRY_CA", str(authority.path))
+        assert "does not exist" in verify("--key", "release.pub", name, code=4).stderr
+        verify("--key", "release.pub", "--registry-ca", "absent.pem", name, code=2)
+        verify("--key", "release.pub", "--registry-ca", "release.pub", name, code=2)
 
 
 @pytest.mark.parametrize("terminal", [True, False])

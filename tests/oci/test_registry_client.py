@@ -383,11 +383,6 @@ def test_an_expired_token_is_replaced(
         assert len(tokens.seen) == before + 1
 
 
-def test_plain_http_is_for_this_machine_only() -> None:
-    with pytest.raises(FetchError, match=r"plain HTTP is refused for registry\.example"):
-        RegistryClient(Reference.parse("registry.example/a/b"), environment={}, plain_http=True)
-
-
 def test_skopeo_reads_what_was_pushed(
     secure: RegistryServer, authority: Authority, tmp_path: Path
 ) -> None:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hps.build.workbench import Workbench
     from hps.config.schema import Signing
     from hps.derivation.sandbox import Sandbox
+    from hps.oci.reference import Reference
+    from hps.oci.registry_client import RegistryClient
     from hps.trust.authorised import AuthorisedSigner
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,6 +81,38 @@ def _signing_settings(context: click.Context) -> "Signing | None":
     if not any((folder / CONFIG).is_file() for folder in (start, *start.parents)):
         return None
     return project(context).config.signing
+
+
+def registry_options(function: F) -> F:
+    """How a registry is reached."""
+    for option in (
+        click.option(
+            "--registry-ca",
+            envvar="HPS_REGISTRY_CA",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help="Trust these certificates (PEM) of a registry too (default: $HPS_REGISTRY_CA).",
+        ),
+        click.option(
+            "--registry-plain-http",
+            envvar="HPS_REGISTRY_PLAIN_HTTP",
+            is_flag=True,
+            help="Speak plain HTTP with the registry, and send it no credentials (default: "
+            "$HPS_REGISTRY_PLAIN_HTTP=1). One on this machine without TLS needs no word.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def registry_client(context: click.Context, reference: "Reference") -> "RegistryClient":
+    """The client of a repository that `registry_options` describe."""
+    from hps.oci.registry_client import RegistryClient
+
+    plain = context.params["registry_plain_http"]
+    return RegistryClient(
+        reference, authority=context.params["registry_ca"], plain_http=True if plain else None
+    )
 
 
 _STORE = click.option(

@@ -9,6 +9,8 @@ from hps.cli.options import (
     configured_signer,
     json_option,
     key_option,
+    registry_client,
+    registry_options,
     report,
     wants_json,
     work_options,
@@ -46,6 +48,7 @@ _LARGEST_LOCK = 64 << 20  # bytes
     help="Where the statement goes when it cannot lie beside the image (default: "
     "TARGET.rebuild.sigstore.json beside hps.lock).",
 )
+@registry_options
 @work_options
 @json_option
 @click.pass_context
@@ -84,7 +87,7 @@ def command(
     if what is None or _is_lock(Path(what)):
         results = _from_lock(bench, what, targets, signer, output)
     else:
-        results = [_image(bench, what, targets, signer, output)]
+        results = [_image(context, bench, what, targets, signer=signer, output=output)]
     if wants_json(context):
         report(results)
         return
@@ -155,9 +158,11 @@ def _check_same_lock(bench: "Workbench", what: str | None) -> None:
 
 
 def _image(
+    context: click.Context,
     bench: "Workbench",
     what: str,
     targets: tuple[str, ...],
+    *,
     signer: "AuthorisedSigner | None",
     output: Path | None,
 ) -> dict[str, Any]:
@@ -171,7 +176,7 @@ def _image(
     if output is not None and (reference or path.is_dir()):
         raise click.UsageError("--output is for archives and locks: the statement lies beside WHAT")
     if reference is not None:
-        return _in_registry(bench, reference, targets, signer)
+        return _in_registry(context, bench, reference, targets, signer)
     if path.is_dir():
         return _in_layout(bench, path, targets, signer)
     rebuilt = _compared(bench, claimed_archive(path), targets)
@@ -195,24 +200,24 @@ def _in_layout(
 
 
 def _in_registry(
+    context: click.Context,
     bench: "Workbench",
     reference: "Reference",
     targets: tuple[str, ...],
     signer: "AuthorisedSigner | None",
 ) -> dict[str, Any]:
-    from hps.oci.registry_client import RegistryClient
     from hps.oci.registry_push import push_referrers
     from hps.release.claimed import claimed_in_registry
     from hps.release.rebuild import is_attested, referrer
 
-    with RegistryClient(reference) as registry:
+    with registry_client(context, reference) as registry:
         claimed = claimed_in_registry(registry, reference.wanted)
     rebuilt = _compared(bench, claimed, targets)
     if signer is None:
         return _as_json(rebuilt, None)
     added = not is_attested(rebuilt, signer)
     if added:
-        with RegistryClient(reference) as registry:
+        with registry_client(context, reference) as registry:
             push_referrers(registry, rebuilt.digest, [referrer(rebuilt, signer)])
     return _as_json(rebuilt, _attested(signer, str(reference), added=added))
 

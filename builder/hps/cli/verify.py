@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import click
 
-from hps.cli.options import json_option, report, wants_json
+from hps.cli.options import json_option, registry_client, registry_options, report, wants_json
 from hps.errors import LimitError, UsageError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from hps.digest import Digest
     from hps.oci.reference import Reference
     from hps.oci.registry_client import RegistryClient
@@ -67,11 +69,13 @@ _LARGEST_POLICY = 1 << 20  # bytes of a policy, and of a key that it names
     help="Give up after this long: what was not verified by then is bad. A registry that is too "
     "slow ends it with code 4.",
 )
+@registry_options
 @click.option("--explain", is_flag=True, help="Print the commands that check the same without hps.")
 @json_option
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     *,
     things: tuple[str, ...],
     policy_file: Path | None,
@@ -81,7 +85,7 @@ def command(
     signatures_only: bool,
     timeout: float | None,
     explain: bool,
-    as_json: bool,
+    **_: object,
 ) -> None:
     """Verify layouts, image archives, packages, files, folders and images in registries.
 
@@ -97,7 +101,6 @@ def command(
     64 (bytes are damaged, missing or too much), 128 (no longer valid). Smaller codes mean that it
     could not be verified: 2 usage, 4 the network.
     """
-    del as_json
     from hps.trust.verdict import exit_code
     from hps.trust.verification import Check
 
@@ -111,7 +114,12 @@ def command(
     with _hashing(timeout) as watch:
         check = Check(policy, datetime.now(UTC), watch)
         found = [
-            one.verify(check, digest, signatures_only=signatures_only, timeout=timeout)
+            one.verify(
+                check,
+                digest,
+                signatures_only=signatures_only,
+                connect=lambda reference: _client(context, reference, timeout),
+            )
             for one in chosen
         ]
     verdicts = [verdict for each in found for verdict in each]
@@ -220,7 +228,7 @@ class _Thing:
         asked: "Digest | None",
         *,
         signatures_only: bool,
-        timeout: float | None,
+        connect: "Callable[[Reference], AbstractContextManager[RegistryClient]]",
     ) -> "list[Verdict]":
         """The verdicts about it."""
         from hps.trust import verification
@@ -228,7 +236,7 @@ class _Thing:
         if self.reference is not None:
             from hps.trust.registry_verification import verify_registry
 
-            with _client(self.reference, timeout) as registry:
+            with connect(self.reference) as registry:
                 return verify_registry(
                     registry,
                     self.reference.wanted,
@@ -293,10 +301,10 @@ def _reference(text: str) -> "Reference":
 
 
 @contextlib.contextmanager
-def _client(reference: "Reference", timeout: float | None) -> "Iterator[RegistryClient]":
-    from hps.oci.registry_client import RegistryClient
-
-    with RegistryClient(reference) as registry, contextlib.ExitStack() as limits:
+def _client(
+    context: click.Context, reference: "Reference", timeout: float | None
+) -> "Iterator[RegistryClient]":
+    with registry_client(context, reference) as registry, contextlib.ExitStack() as limits:
         if timeout is not None:
             limits.enter_context(registry.within(timeout, str(reference)))
         yield registry

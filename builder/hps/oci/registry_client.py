@@ -64,11 +64,9 @@ class RegistryClient:
         home: where Docker's configuration is looked for.
         authority: a PEM file of certificates, trusted beside those of SSL_CERT_FILE or of
             `requests`.
-        plain_http: None: where the host is this machine and does not speak TLS.
+        plain_http: None: where the host is this machine and does not speak TLS. True: with any
+            host; another machine gets no credentials then.
         deadlines: of each call.
-
-    Raises:
-        FetchError: plain HTTP is wanted with another machine.
     """
 
     def __init__(

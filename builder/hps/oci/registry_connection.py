@@ -1,7 +1,8 @@
 """Calls to one repository of a registry: where it is, who we are, and how patient we are.
 
 OCI distribution specification 1.1; answers to 401 by `registry_auth`. Plain HTTP is spoken with
-this machine only, and credentials go to the registry and its token server only.
+this machine, and with another one only when the user says so; then no credentials are sent.
+Credentials go to the registry and its token server only.
 """
 
 import contextlib
@@ -60,10 +61,8 @@ class Connection:
         credentials: asked for once, when the registry wants to know who we are.
         transport: made with `netrc=False`: Docker's configuration decides, not netrc.
         deadlines: of each call.
-        plain_http: None: where the host is this machine and does not speak TLS.
-
-    Raises:
-        FetchError: plain HTTP is wanted with another machine.
+        plain_http: None: where the host is this machine and does not speak TLS. True: with any
+            host; nothing is secret then, and another machine gets no credentials.
     """
 
     def __init__(
@@ -75,19 +74,13 @@ class Connection:
         *,
         plain_http: bool | None = None,
     ) -> None:
-        if plain_http and not reference.is_loopback:
-            raise FetchError(
-                f"plain HTTP is refused for {reference.host}",
-                expected="a registry on this machine, or one that speaks https",
-                hint="give the registry a certificate; "
-                "an authority of your own can be named by SSL_CERT_FILE",
-            )
         self.reference = reference
         self.deadlines = deadlines
         self.cancellation = Cancellation()
         self._credentials = credentials
         self._transport = transport
         self._plain_http = plain_http
+        self._exposed = plain_http is True and not reference.is_loopback
         self._lock = threading.Lock()
         self._found: tuple[Credentials | None] | None = None
         self._known: dict[str, str] = {}  # scope to the field Authorization
@@ -245,7 +238,7 @@ class Connection:
 
     def _authenticate(self, header: str, scope: str) -> None:
         """Find out what to put into Authorization for this scope."""
-        credentials = self._who()
+        credentials = None if self._exposed else self._who()
         try:
             challenges = parse_challenges(header)
             if credentials is not None and credentials.registry_token:
@@ -267,6 +260,12 @@ class Connection:
             raise self._unknown_way(str(error)) from error
         if "basic" not in ways:
             raise self._unknown_way("neither Bearer nor Basic")
+        if self._exposed:
+            raise FetchError(
+                f"{self.reference.host} wants to know who asks for {self.reference.name}",
+                got="plain HTTP, over which credentials are not sent",
+                hint="give the registry a certificate; --registry-ca names your own authority",
+            )
         if credentials is None or credentials.basic is None:
             raise FetchError(
                 f"{self.reference.host} wants to know who asks for {self.reference.name}",
@@ -325,7 +324,9 @@ class Connection:
         """Refuse redirects to plain HTTP elsewhere, and from elsewhere to this machine."""
         parts = address.split(url)
         local = is_loopback(parts.hostname or "")
-        if (parts.scheme == "http" and not local) or (local and not self.reference.is_loopback):
+        plain = parts.scheme == "http" and not local
+        plain = plain and not (self._exposed and parts.netloc == self.reference.host)
+        if plain or (local and not self.reference.is_loopback):
             raise FetchError(
                 f"refused a redirect from {self.reference.host} to {address.redact(url)}",
                 expected="an https address on another machine",

@@ -320,7 +320,7 @@ def _untrusted(name: str, why: str) -> FetchError:
     return FetchError(
         f"cannot fetch {name}: TLS failed: {why}",
         hint="if your network signs with an authority of its own, name the file of its "
-        "certificate in REQUESTS_CA_BUNDLE or SSL_CERT_FILE",
+        "certificate in REQUESTS_CA_BUNDLE or SSL_CERT_FILE (for a registry also --registry-ca)",
     )
 
 
