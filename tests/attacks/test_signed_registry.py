@@ -1,6 +1,7 @@
 """Registries that lie, and strangers who may push: what `hps verify` makes of it."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,12 @@ from typing import Any
 import pytest
 
 from hps import canonical
-from hps.digest import Digest
+from hps.digest import Blob, Digest
 from hps.errors import FetchError, NotFoundError
 from hps.oci.attachment import Attachment, Subject, fallback_tag, referrer
-from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE
+from hps.oci.image import INDEX_TYPE, LAYER_TYPE, MANIFEST_TYPE
 from hps.oci.registry_client import RegistryClient
+from hps.store.retry import Deadlines
 from hps.trust.attachments import sign_image
 from hps.trust.bundle import BUNDLE_TYPE
 from hps.trust.registry_verification import verify_registry
@@ -132,6 +134,52 @@ def test_a_layer_that_is_gone(registry: RegistryClient, shelf: Shelf, signed: Si
     path = f"{PREFIX}/blobs/{signed.image.layers[0].digest}"
     shelf.server.script(path, servers.status(404))
     assert codes(verdicts(registry)) == {"blob-missing"}
+
+
+def test_a_silent_server_does_not_delay_what_ends_it(
+    shelf: Shelf, server: HostileServer, signed: Signed
+) -> None:
+    """One blob cannot be had; whoever waits for the other is woken (its own patience: an hour)."""
+    shelf.publish(signed)
+    one, other = (f"{PREFIX}/blobs/{layer.digest}" for layer in signed.image.layers)
+    server.script(one, servers.silence())
+    server.script(other, servers.status(403))
+    patient = Deadlines(attempts=1, headers=3600, idle=3600)
+    with connect(server, patient) as registry, pytest.raises(FetchError, match="403"):
+        verdicts(registry)
+
+
+def test_blobs_are_fetched_side_by_side(shelf: Shelf, signed: Signed) -> None:
+    """Four wait for each other on the server; what is wrong with them is told in their order."""
+    layers = [signed.blobs.add(b"layer %d" % number) for number in range(4)]
+    image = image_with(
+        signed,
+        lambda it: it.update(
+            layers=[
+                {"mediaType": LAYER_TYPE, "digest": str(one.digest), "size": one.size}
+                for one in layers
+            ]
+        ),
+    )
+    meeting = threading.Barrier(4, timeout=30)
+
+    def together(layer: Blob) -> servers.Behaviour:
+        def answer(exchange: servers.Exchange) -> None:
+            meeting.wait()
+            servers.fine(b"x" * layer.size)(exchange)
+
+        return answer
+
+    shelf.publish(signed)
+    sign_manifest(shelf, image)
+    for layer in layers:
+        shelf.server.script(f"{PREFIX}/blobs/{layer.digest}", together(layer))
+    with connect(shelf.server) as registry:
+        (found,) = verdicts(registry)
+    assert [one.code for one in found.reasons] == ["blob-damaged"] * 4
+    assert [one.where.partition("@")[2] for one in found.reasons] == [
+        str(layer.digest) for layer in layers
+    ]
 
 
 def test_a_tag_that_moves_between_resolving_and_pulling(

@@ -63,6 +63,9 @@ class LayoutRegistry:
         """The folder."""
         return str(self._folder)
 
+    def abandon(self) -> None:
+        """See `Registry.abandon`; reading files ends by itself."""
+
     def manifest(self, wanted: Digest | str) -> ManifestDocument:
         """See `Registry.manifest`."""
         if isinstance(wanted, Digest):

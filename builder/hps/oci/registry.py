@@ -112,6 +112,9 @@ class Registry(Protocol):
             IntegrityError: the list is larger than a manifest may be.
         """
 
+    def abandon(self) -> None:
+        """End what other threads are doing with it; nothing works with it any more."""
+
 
 class WritableRegistry(Registry, Protocol):
     """One repository, for writing too."""

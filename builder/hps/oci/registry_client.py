@@ -108,6 +108,10 @@ class RegistryClient:
         """Bound the wall time of all calls in a block, see `Connection.within`."""
         return self._connection.within(seconds, what)
 
+    def abandon(self) -> None:
+        """See `Registry.abandon`; those who wait for a silent server are woken."""
+        self._connection.cancellation.cancel()
+
     def manifest(self, wanted: Digest | str) -> ManifestDocument:
         """See `Registry.manifest`."""
         if isinstance(wanted, str) and not is_tag(wanted):

@@ -5,7 +5,8 @@ that cannot be read is evidence that does not count, and hides no other.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from hps.trust.verification import Check
 
 _ALL_EVIDENCE = 2 * LARGEST_BUNDLE  # bytes that are read about one image
 _EVIDENCE_SECONDS = 300.0  # after which no further referrer of an image is looked at
+_STREAMS = 4  # blobs that are fetched at once; memory is a piece of each
 _LARGEST_SIGNATURE = 64 << 10  # bytes of a simple signature's payload
 
 
@@ -61,7 +63,7 @@ def verify_registry(
     if asked is not None and document.digest != asked:
         reason = Reason("subject-mismatch", name, f"it is {document.digest}, not {asked}")
         return [Verdict(name, document.digest, reasons=(reason,))]
-    verifier = _Verifier(registry, check, {})
+    verifier = _Verifier(registry, check)
     try:
         found = [verifier.judged(name, document)]
         images = [(0, document)]
@@ -75,26 +77,19 @@ def verify_registry(
         return [Verdict(name, document.digest, reasons=(malformed(error, name),))]
     if signatures_only or not found[0].good:
         return found
-    for at, image in images:
-        if found[at].good:
-            reasons = tuple(verifier.content(image))
-            found[at] = replace(found[at], reasons=reasons, hashed=True)
+    good = [(at, image) for at, image in images if found[at].good]
+    contents = verifier.contents([image for _, image in good])
+    for (at, _), reasons in zip(good, contents, strict=True):
+        found[at] = replace(found[at], reasons=reasons, hashed=True)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Verifier:
-    """One repository with what has been read of it.
-
-    Args:
-        registry: the repository.
-        check: what it is held against.
-        read: blobs that were hashed, and what is wrong with them.
-    """
+    """One repository, and what it is held against."""
 
     registry: Registry
     check: Check
-    read: dict[Blob, Reason | None]
 
     def judged(self, name: str, document: ManifestDocument) -> Verdict:
         """The verdict by signatures alone."""
@@ -124,20 +119,44 @@ class _Verifier:
                 )
             yield child
 
-    def content(self, image: ManifestDocument) -> Iterator[Reason]:
-        """What is wrong with the blobs of an image, each of them read from end to end."""
+    def contents(self, images: Sequence[ManifestDocument]) -> list[tuple[Reason, ...]]:
+        """What is wrong with the blobs of each image; each blob is read once, end to end."""
+        named = [self._named(image) for image in images]
+        faults = self._faults({blob for one in named if isinstance(one, tuple) for blob in one})
+        return [
+            tuple(fault for blob in one if (fault := faults[blob]))
+            if isinstance(one, tuple)
+            else (one,)
+            for one in named
+        ]
+
+    def _named(self, image: ManifestDocument) -> tuple[Blob, ...] | Reason:
+        """The blobs that a manifest names, each once, or why it cannot be read."""
         name = f"{self.registry.name}@{image.digest}"
         try:
             manifest = parse(Manifest, Path(name), image.data)
         except IntegrityError as error:
-            yield malformed(error, name)
-            return
-        for entry in (manifest.config, *manifest.layers):
-            blob = Blob(entry.digest, entry.size)
-            if blob not in self.read:
-                self.read[blob] = self._blob_fault(blob)
-            if fault := self.read[blob]:
-                yield fault
+            return malformed(error, name)
+        blobs = (Blob(one.digest, one.size) for one in (manifest.config, *manifest.layers))
+        return tuple(dict.fromkeys(blobs))
+
+    def _faults(self, blobs: Collection[Blob]) -> Mapping[Blob, Reason | None]:
+        """What is wrong with each blob; several are fetched at once, in pieces that are dropped."""
+        pool = ThreadPoolExecutor(_STREAMS, thread_name_prefix="blob")
+        try:
+            # Largest first: the last one to end should be a small one.
+            ordered = sorted(blobs, key=lambda blob: (-blob.size, blob.digest))
+            running = {blob: pool.submit(self._blob_fault, blob) for blob in ordered}
+            done, _ = wait(running.values(), return_when=FIRST_EXCEPTION)
+            for future in running.values():
+                if future in done:
+                    future.result()  # the first that failed ends it
+            return {blob: future.result() for blob, future in running.items()}
+        except BaseException:
+            self.registry.abandon()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _blob_fault(self, blob: Blob) -> Reason | None:
         where = f"{self.registry.name}@{blob.digest}"
