@@ -1,0 +1,36 @@
+"""What Paddle Inference says of houses, without a server.
+
+    python tests/e2e/predict_prices.py MODEL_DIR OUT_FILE
+
+MODEL_DIR is a version of the model uci_housing. OUT_FILE is JSON: {"rows": …, "prices": …}.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tests.e2e.models import housing
+
+COUNT = 8
+
+
+def main() -> None:
+    """Predict and write."""
+    import paddle
+    from paddle import inference
+
+    folder, out = map(Path, sys.argv[1:])
+    config = inference.Config(str(folder / "inference.json"), str(folder / "inference.pdiparams"))
+    config.disable_gpu()
+    predictor = inference.create_predictor(config)
+    rows, _ = housing.houses(COUNT)
+    (prices,) = predictor.run([paddle.to_tensor(rows, place=paddle.CPUPlace())])
+    document = {"rows": rows.tolist(), "prices": prices.numpy().tolist()}
+    out.write_text(json.dumps(document))
+
+
+if __name__ == "__main__":
+    main()
