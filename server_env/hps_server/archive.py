@@ -109,7 +109,7 @@ def _below_one_folder(files: "dict[str, bytes]") -> "dict[str, bytes]":
     if ANNOTATIONS in files:  # packed from inside the folder
         return files
     tops = {name.partition("/")[0] for name in files}
-    if len(tops) != 1:
+    if len(tops) != 1 or tops & files.keys():
         raise _invalid("the archive must hold one folder")
     return {name.partition("/")[2]: content for name, content in files.items()}
 

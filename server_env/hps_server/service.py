@@ -90,7 +90,7 @@ class Service:
         log_id = request.request_id if _usable(request.request_id) else str(uuid.uuid4())
         code, body = int(Code.FAILED), b""
         try:
-            document = _document(request.body, self._settings.limits.max_request_bytes)
+            document = self._document(request)
             if document.get(PROBE) is True:
                 return await self._probe(request.operation, log_id)
             log_id = str(document.get("logId") or log_id)
@@ -105,6 +105,24 @@ class Service:
         sizes = len(request.body), len(body)
         self._log.done(log_id, request.operation, code, seconds, sizes)
         return body
+
+    def _document(self, request: Request) -> "dict[str, Any]":
+        """The request's JSON object.
+
+        Raises:
+            Refused: it is too large, or no JSON object; then in pydantic's words, as it always was.
+        """
+        most = self._settings.limits.max_request_bytes
+        if len(request.body) > most:
+            raise Refused(f"The request has {len(request.body)} bytes; at most {most} are taken")
+        try:
+            document = _read_object(request.body)
+        except Refused:
+            if route := self._routes.get(request.operation):
+                _in_words_of(route, request.body)
+            raise
+        check_identifiers(document)
+        return document
 
     async def _in_time(self, request: Request, document: "dict[str, Any]", log_id: str) -> bytes:
         if self._inside >= self._settings.queue:
@@ -206,22 +224,31 @@ async def _while_wanted(work: "Awaitable[bytes]", abandoned: "Callable[[], bool]
         task.cancel()
 
 
-def _document(body: bytes, most: int) -> "dict[str, Any]":
-    """The request's JSON object.
+def _read_object(body: bytes) -> "dict[str, Any]":
+    """The JSON object of a request.
 
     Raises:
-        Refused: it is too large, or no JSON object.
+        Refused: it is none.
     """
-    if len(body) > most:
-        raise Refused(f"The request has {len(body)} bytes; at most {most} are taken")
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Refused(f"The request is no JSON: {error}") from error
     if not isinstance(document, dict):
         raise Refused(f"The request is no JSON object but a {type(document).__name__}")
-    check_identifiers(document)
     return document
+
+
+def _in_words_of(route: Route, body: bytes) -> None:
+    """Refuse a body that is no JSON object of the route's model.
+
+    Raises:
+        Refused: pydantic does not take it either, and says why.
+    """
+    try:
+        route.request.model_validate_json(body)
+    except pydantic.ValidationError as error:
+        raise Refused(str(error)) from error
 
 
 def _read(route: Route, document: "dict[str, Any]") -> pydantic.BaseModel:

@@ -231,7 +231,7 @@ def _prompted_masks(image: Any, _number: int, parameters: "Mapping[str, Any]") -
         {
             "input_path": None,
             "input_img": image,
-            "prompts": {parameters["prompt_type"]: prompts},
+            "prompts": {f"{parameters['prompt_type']}_prompt": prompts},
             "masks": masks,
         }
     )

@@ -21,7 +21,7 @@ _MEANINGFUL: Mapping[str, Any] = {
     "outputFormats": ["docx"],
     "promptLabel": "ocr",
     "prompt:array": [[0.0, 0.0, 20.0, 20.0]],
-    "promptType": "box_prompt",
+    "promptType": "box",
     "role": "user",
 }
 

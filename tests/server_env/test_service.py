@@ -143,10 +143,10 @@ def test_a_result_without_envelope_is_wrapped(subject: Subject) -> None:
 @pytest.mark.parametrize(
     ("document", "code", "message"),
     [
-        (b"{", 422, "no JSON"),
-        (b"\xff\xfe", 422, "no JSON"),
-        (b"[" * 100_000, 422, "no JSON"),
-        (b"[]", 422, "a list"),
+        (b"{", 422, "1 validation error for Ask\n  Invalid JSON"),
+        (b"\xff\xfe", 422, "1 validation error for Ask\n  Invalid JSON"),
+        (b"[" * 100_000, 422, "1 validation error for Ask\n  Invalid JSON"),
+        (b"[]", 422, "1 validation error for Ask\n  Input should be an object"),
         ({}, 422, "Field required"),
         ({"csv": 5}, 422, "valid string"),
         ({"csv": csv("1,1,1")}, 422, "Invalid input file"),
