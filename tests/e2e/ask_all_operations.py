@@ -55,24 +55,24 @@ def answers(name: str, described: "Mapping[str, Any]") -> "Iterator[dict[str, An
         for kind, make in (("smallest", smallest), ("fullest", fullest)):
             request = make(schema, media[identity], known)
             problem, answer = _ask(route, request)
-            known |= _kept(answer)
+            known |= kept(answer)
             yield _entry(name, identity, kind, problem)
         problem, _ = _ask(route, wrong(schema, request))
         yield _entry(name, identity, "wrong", problem)
     caller.close()
 
 
-def _kept(answer: "Mapping[str, Any]") -> "dict[str, Any]":
+def kept(answer: "Mapping[str, Any]") -> "dict[str, Any]":
     """What later operations are asked with."""
-    kept = {key: answer[key] for key in ("indexKey", "visualInfo", "vectorInfo") if key in answer}
+    found = {key: answer[key] for key in ("indexKey", "visualInfo", "vectorInfo") if key in answer}
     pages = answer.get("layoutParsingResults", [])
     if pages and "markdown" in pages[0]:
-        kept["pages"] = [
+        found["pages"] = [
             {"prunedResult": page["prunedResult"], "markdownImages": page["markdown"]["images"]}
             for page in pages
         ]
-        kept["markdownList"] = [page["markdown"] for page in pages]
-    return kept
+        found["markdownList"] = [page["markdown"] for page in pages]
+    return found
 
 
 def _ask(route: Any, request: "dict[str, Any]") -> "tuple[str | None, dict[str, Any]]":
