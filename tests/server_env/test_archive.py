@@ -105,6 +105,7 @@ def member(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
         (packed({**FILES, "lidar": b""}), "both as a file and as a folder"),
         (packed({**FILES, "./lidar/a.bin": b""}), "a file twice"),
         (packed({f"{n}": b"" for n in range(30)}), "more than 20 members"),
+        (packed({"a.bin": b""}, top=""), "must hold one folder"),
         (packed({"lidar/a.bin": b""}), f"holds no {ANNOTATIONS}"),
         (packed(FILES, member("other/d", tarfile.DIRTYPE)), ""),
         (packed({**FILES, ANNOTATIONS: b"no pickle"}), "cannot be read"),
