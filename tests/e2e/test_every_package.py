@@ -154,7 +154,8 @@ def _asked(
         batch = {
             "fullest": fullest(schema, "", values),
             "wrong": wrong(schema, request),
-            "no file": smallest(schema, "", known | _files(_NO_FILE) | _pages(known, _NO_FILE)),
+            # The fullest: pictures of pages are read only when a document is to be written.
+            "no file": fullest(schema, "", known | _files(_NO_FILE) | _pages(known, _NO_FILE)),
         }
         said = server.infer(model, [json.dumps(each) for each in batch.values()])
         for kind, envelope in zip(batch, said, strict=True):
