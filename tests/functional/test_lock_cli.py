@@ -222,11 +222,15 @@ def test_a_wrong_guess_of_the_c_library_gives_the_same_lock(
 
 
 def processes(lab: Laboratory) -> list[str]:
-    """The processes that were started with the environment of a laboratory."""
+    """The processes that were started with the environment of a laboratory.
+
+    hps keeps its own variables from them, so they are known by another one.
+    """
+    mark = f"UV_CACHE_DIR={lab.environment['UV_CACHE_DIR']}".encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if f"HPS_STORE={lab.store}".encode() in path.read_bytes().split(b"\0"):
+            if mark in path.read_bytes().split(b"\0"):
                 found.append((path.parent / "comm").read_text().strip())
     return found
 
