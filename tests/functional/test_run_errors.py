@@ -99,3 +99,25 @@ def test_what_a_killed_run_left_in_docker_is_removed_by_the_next(
             f"removed the container {left.short_id}: the hps that started it was killed" in done.err
         )
         assert engine.client.containers.list(all=True) == []
+
+
+@pytest.mark.slow
+def test_what_docker_ran_gives_its_exit_code_when_it_is_stopped(
+    lab: Laboratory, docker_host: str
+) -> None:
+    """More than once: the answer to "stop" and the exit code come on two connections."""
+    lab.environment["DOCKER_HOST"] = docker_host
+    words = ["run", "cpu", "--engine", "docker", "--port", "0"]
+    words += ["--entrypoint", "/usr/bin/python3.11", "--", "-c"]
+    ends = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+        "print('up', flush=True)\n"
+        "time.sleep(600)"
+    )
+    for _ in range(6):
+        with lab.start(*words, ends) as stopped:
+            assert stopped.stdout is not None
+            assert stopped.stdout.readline() == "up\n"
+            stopped.terminate()
+            assert stopped.wait(60) == 7

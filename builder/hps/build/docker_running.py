@@ -23,9 +23,10 @@ class Dockered:
         self.address = address
         self._container = container
         self._code: int | None = None
-        # Docker tells the end by answering a request; the answer is waited for beside.
-        self._waiter = threading.Thread(target=self._wait, daemon=True)
-        self._waiter.start()
+        # Docker tells the end by answering a request; the answer is waited for beside. An event and
+        # not join(): a join() that Ctrl-C interrupts takes a living thread for ended (bpo-45274).
+        self._told = threading.Event()
+        threading.Thread(target=self._wait, daemon=True).start()
         # Each stream is asked for by itself: together they come without saying which is which.
         self._speakers = [
             threading.Thread(target=self._pass_on, args=(name,), daemon=True)
@@ -40,8 +41,8 @@ class Dockered:
 
     def wait(self) -> int:
         """See Running."""
-        while self._waiter.is_alive():
-            self._waiter.join(1)  # with a timeout, so that signals are handled
+        while not self._told.wait(1):  # with a timeout, so that signals are handled
+            pass
         for speaker in self._speakers:
             speaker.join(_LAST_WORDS)
         return -1 if self._code is None else self._code
@@ -52,7 +53,10 @@ class Dockered:
         return self.wait()
 
     def _wait(self) -> None:
-        self._code = self._container.wait()
+        try:
+            self._code = self._container.wait()
+        finally:
+            self._told.set()
 
     def _pass_on(self, name: str) -> None:
         stream = sys.stdout if name == "stdout" else sys.stderr
