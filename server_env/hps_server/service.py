@@ -163,7 +163,8 @@ class Service:
         The first call of a network is slow, so this also warms it up.
         """
         for identity, document in samples.items():
-            if document is None:
+            # Retrieval answers nothing without an index that somebody has built.
+            if document is None or "indexKey" in self._routes[identity].request.model_fields:
                 continue
             try:
                 await self._run(identity, document, PROBE)

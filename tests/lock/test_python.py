@@ -160,8 +160,18 @@ def pages(index: Index) -> list[str]:
     return [seen.path for seen in index.server.seen if seen.path.startswith("/simple/")]
 
 
+_EARLIER: set[str] = set()
+
+
+@pytest.fixture(autouse=True)
+def earlier() -> None:
+    """Servers that other tests of this process keep running are not what is looked for here."""
+    _EARLIER.clear()
+    _EARLIER.update(_pids())
+
+
 def children() -> list[str]:
-    """The names of the processes that this one has started, dead ones that nobody reaped too.
+    """The names of the processes that this test has started, dead ones that nobody reaped too.
 
     A child that was forked and has not yet become another program still has our name.
     """
@@ -171,11 +181,19 @@ def children() -> list[str]:
     return found
 
 
-def _children() -> list[str]:
+def _pids() -> list[str]:
     found = []
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):
-            for child in (task / "children").read_text().split():
+            found += (task / "children").read_text().split()
+    return found
+
+
+def _children() -> list[str]:
+    found = []
+    for child in _pids():
+        with contextlib.suppress(OSError):
+            if child not in _EARLIER:
                 found.append(Path(f"/proc/{child}/comm").read_text().strip())
     return found
 

@@ -87,6 +87,8 @@ def _running(triton: Path, folder: Path) -> Iterator[Served]:
     ]
     environment = {
         **os.environ,
+        # The Python of the stub finds itself by PATH: not a virtual environment with NumPy 2.
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LD_LIBRARY_PATH": str(triton / "lib"),
         "TOLD": str(folder / "told"),
     }

@@ -1,5 +1,6 @@
 """A model whose process dies or hangs: not ready within seconds, and brought back."""
 
+import contextlib
 import json
 import os
 import signal
@@ -24,6 +25,23 @@ from tests.server_env.packages import (
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 PIPELINE = "pp-shituv2-pipeline"
+ABORTS = 3
+
+
+class TritonAbortedError(Exception):
+    """Triton 2.51 sometimes aborts by itself when one of its Python processes was killed.
+
+    The launcher then ends with 5 and says so, which is another test's matter.
+    """
+
+
+def wait_or_abort(server: PackageServer, said: str) -> None:
+    try:
+        server.wait_for(said)
+    except AssertionError as error:
+        if "killed by SIGABRT" in str(error):
+            raise TritonAbortedError from error
+        raise
 
 
 def ask(server: PackageServer, model: str, body: object = None) -> tuple[int, Any]:
@@ -113,19 +131,22 @@ def test_a_long_inference_is_no_hang(server: PackageServer) -> None:
 def test_a_model_that_does_not_load_again_stays_unready_and_the_rest_serves(
     server: PackageServer, tmp_path: Path
 ) -> None:
-    with serving(server):
-        _, other = ask(server, "other")
-        scratch = next(
-            Path(line.partition("=")[2])
-            for line in command_line(server)
-            if line.startswith("--model-repository=")
-        )
-        (scratch / "other" / "1" / "model.py").write_text("raise RuntimeError('no weights')")
-        os.kill(other, signal.SIGKILL)
-        server.wait_for("the load failed; Triton's log holds the reason")
-        assert not ready(server, "other")
-        assert server.health()[0] == 1
-        assert ask(server, "shitu-infer")[0] == 200
+    for _ in range(ABORTS):
+        with contextlib.suppress(TritonAbortedError), serving(server):
+            _, other = ask(server, "other")
+            scratch = next(
+                Path(line.partition("=")[2])
+                for line in command_line(server)
+                if line.startswith("--model-repository=")
+            )
+            (scratch / "other" / "1" / "model.py").write_text("raise RuntimeError('no weights')")
+            os.kill(other, signal.SIGKILL)
+            wait_or_abort(server, "the load failed; Triton's log holds the reason")
+            assert not ready(server, "other")
+            assert server.health()[0] == 1
+            assert ask(server, "shitu-infer")[0] == 200
+            return
+    pytest.fail(f"Triton aborted {ABORTS} times out of {ABORTS}")
 
 
 def test_a_load_that_hangs_ends_in_a_new_start_of_the_server(triton: Path, tmp_path: Path) -> None:
