@@ -68,11 +68,16 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+def started(triton: Path, folder: Path) -> PackageServer:
+    folder.mkdir(exist_ok=True)
+    package = make_package(folder, SEVERAL, pipeline="PP-ShiTuV2")
+    add_model(package / "model_repo", "other", ENGINE, {"operation": "infer"})
+    return PackageServer(triton, package, paths=(installed_paddlex(folder / "site"),))
+
+
 @pytest.fixture
 def server(triton: Path, tmp_path: Path) -> PackageServer:
-    package = make_package(tmp_path, SEVERAL, pipeline="PP-ShiTuV2")
-    add_model(package / "model_repo", "other", ENGINE, {"operation": "infer"})
-    return PackageServer(triton, package, paths=(installed_paddlex(tmp_path / "site"),))
+    return started(triton, tmp_path)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
@@ -129,9 +134,10 @@ def test_a_long_inference_is_no_hang(server: PackageServer) -> None:
 
 
 def test_a_model_that_does_not_load_again_stays_unready_and_the_rest_serves(
-    server: PackageServer, tmp_path: Path
+    triton: Path, tmp_path: Path
 ) -> None:
-    for _ in range(ABORTS):
+    for attempt in range(ABORTS):
+        server = started(triton, tmp_path / str(attempt))
         with contextlib.suppress(TritonAbortedError), serving(server):
             _, other = ask(server, "other")
             scratch = next(
