@@ -7,7 +7,8 @@ as start-up models, so that no port answers before every one of them is ready. W
 argument is a program (`/bin/bash server.sh`), it is run instead.
 
 Exit codes: 0 stopped by a signal, 2 refused or wrong arguments, 3 a model did not load in time,
-4 a model failed to load, 5 the server ended by itself, 137 it had to be killed when stopping.
+4 a model failed to load, 5 the server ended by itself (after a crash only when it was started four
+times within an hour), 137 it had to be killed when stopping.
 """
 
 import argparse
@@ -38,7 +39,7 @@ from hps_server.processes import stubs
 from hps_server.repository import Fault, Verdict, inspect, numpy_faults
 from hps_server.shared_memory import Regions, remove_abandoned
 from hps_server.staging import Placement, StagingError, stage
-from hps_server.supervise import RESTART, SERVER_DIED, Plan, Supervisor
+from hps_server.supervise import RESTART, SERVER_DIED, Plan, Supervisor, held
 
 REFUSED = 2
 CONFIGURATION = "pipeline_config.yaml"
@@ -278,18 +279,20 @@ def _serve(
     if abandoned:
         say(f"removed {abandoned} regions of shared memory of servers that were killed")
     starts: list[float] = []
-    while True:
-        starts = [at for at in starts if time.monotonic() - at < _HOUR] + [time.monotonic()]
-        regions = Regions(SHARED_MEMORY)
-        try:
-            code = _run(options, verdict, environment, scratch, regions=regions, say=say)
-        finally:
-            regions.remove()
-        if code != RESTART:
-            return code
-        if len(starts) > _RESTARTS:
-            say(f"error: the server was started {len(starts)} times within an hour; no more")
-            return SERVER_DIED
+    with held():
+        while True:
+            starts = [at for at in starts if time.monotonic() - at < _HOUR] + [time.monotonic()]
+            regions = Regions(SHARED_MEMORY)
+            try:
+                code = _run(options, verdict, environment, scratch, regions=regions, say=say)
+            finally:
+                regions.remove()
+            if code != RESTART:
+                return code
+            if len(starts) > _RESTARTS:
+                say(f"error: the server was started {len(starts)} times within an hour; no more")
+                return SERVER_DIED
+            say("starting the server anew")
 
 
 def _run(

@@ -21,7 +21,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -31,12 +31,17 @@ LOAD_FAILED = 4
 SERVER_DIED = 5
 RESTART = 75  # EX_TEMPFAIL of sysexits(3)
 KILLED = 128 + signal.SIGKILL
+# Ends of a server by its own fault: Triton 2.51 sometimes aborts when one of its Python processes
+# was killed. Not SIGKILL, by which people and the kernel (out of memory) say what they want.
+CRASHES = frozenset(
+    {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGTRAP}
+)
 
 _OVER = 2.0  # seconds that a server without models gets to end by itself
 _LONGEST = 1 << 16  # bytes of one line of the log
 _TICK = 0.25  # seconds between two looks at the clock and the ready flag
 _LOADED = re.compile(rb"successfully loaded '([^']+)'")
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -100,6 +105,18 @@ def exit_code(*, ready: bool, stopping: bool, killed: bool, restart: bool = Fals
     return SERVER_DIED if ready else LOAD_FAILED
 
 
+@contextlib.contextmanager
+def held() -> "Iterator[None]":
+    """Around several runs: a signal that comes between two of them stops the next one."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        while signal.sigtimedwait(SIGNALS, 0) is not None:
+            pass  # it asked for the end, and this is the end
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 class Supervisor:
     """One run of one server; `run` returns the exit code."""
 
@@ -126,11 +143,13 @@ class Supervisor:
         # Non-blocking, as set_wakeup_fd asks for: a storm of signals must not block the handler.
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         old_wakeup = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        old = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        old = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, _note)
+        mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # see `held`
         try:
             return self._run(wake_read)
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for number, handler in old.items():
                 signal.signal(number, handler)
             signal.set_wakeup_fd(old_wakeup)
@@ -165,7 +184,7 @@ class Supervisor:
             ready=self._ready,
             stopping=self._stop_at is not None,
             killed=self._killed,
-            restart=self._restart,
+            restart=self._restart or (self._ready and -child.returncode in CRASHES),
         )
 
     def _loop(

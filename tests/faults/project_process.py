@@ -358,7 +358,7 @@ def main(how: str, name: str, folder: Path, share: float, seed: int) -> None:
     walk = Walk(name, folder)
     numbers = sample(walk.length, share, seed)
     count = walk.kill(numbers) if how == "kill" else walk.refuse(numbers)
-    print(json.dumps({"effects": walk.length, "stopped": count}))
+    print(json.dumps({"effects": walk.length, "tried": len(numbers), "stopped": count}))
 
 
 if __name__ == "__main__":

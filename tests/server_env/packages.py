@@ -196,11 +196,12 @@ class PackageServer:
             errors="replace",
         )
 
-    def wait_for(self, said: str) -> str:
+    def wait_for(self, *said: str) -> str:
+        """The next line of the log that holds one of these."""
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.log.append(line)
-            if said in line:
+            if any(each in line for each in said):
                 return line
         raise AssertionError(f"never said {said!r}:\n" + "".join(self.log))
 

@@ -331,6 +331,24 @@ def test_a_server_that_is_killed_leaves_nothing(triton: Path, repository: Path) 
     assert regions() == before
 
 
+@pytest.mark.network
+@pytest.mark.slow
+def test_a_server_that_crashes_is_started_anew_and_not_for_ever(
+    triton: Path, repository: Path
+) -> None:
+    before = regions()
+    server = Server(triton, repository)
+    for _ in range(4):
+        server.wait_for("hps-server: ready after")
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children")
+        triton_itself = int(children.read_text().split()[0])
+        os.kill(triton_itself, signal.SIGSEGV)
+    code, log = server.end()
+    assert code == 5
+    assert "started 4 times within an hour" in log
+    assert regions() == before
+
+
 def descendants(process: int) -> list[int]:
     children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
     return [each for child in map(int, children) for each in (child, *descendants(child))]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hps_server.supervise import exit_code
+from hps_server.supervise import RESTART, exit_code
 from tests.server_env.conftest import SERVER_ENV
 
 # Runs one shell script as the server, ready when the file `ready` exists.
@@ -134,6 +134,41 @@ def test_a_server_that_ends_while_serving(tmp_path: Path, script: str, reason: s
     (tmp_path / "go").touch()
     code, said, _ = run.end()  # ends only when the sleeping child is dead too
     assert (code, f"while serving, {reason}" in said) == (5, True)
+
+
+@pytest.mark.parametrize("name", ["ABRT", "BUS", "FPE", "ILL", "SEGV"])
+def test_a_server_that_crashes_while_serving_is_to_be_started_anew(
+    tmp_path: Path, name: str
+) -> None:
+    run = Run(tmp_path, f"touch ready; while [ ! -e go ]; do sleep .05; done; kill -{name} $$")
+    run.wait_for("ready after")
+    (tmp_path / "go").touch()
+    code, said, _ = run.end()
+    assert (code, f"while serving, killed by SIG{name}" in said) == (RESTART, True)
+
+
+def test_a_signal_between_two_runs_stops_the_next(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from hps_server.supervise import Plan, Supervisor, held\n"
+        "def run(script):\n"
+        "    plan = Plan(['/bin/sh', '-c', script], {}, [], lambda: True, 60, 60)\n"
+        "    return Supervisor(plan, print).run()\n"
+        "with held():\n"
+        "    codes = [run('exec sleep .2')]\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    codes.append(run('exec sleep 600'))\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "sys.exit(codes != [5, 0])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(SERVER_ENV)},
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0
 
 
 def test_a_server_that_cannot_be_started(tmp_path: Path) -> None:

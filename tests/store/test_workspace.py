@@ -1,6 +1,7 @@
 """Unfinished files go when their writer is dead, and not before."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,31 @@ def test_leftovers_of_a_cleaner_that_was_killed_go_too(tmp_path: Path) -> None:
     (tmp_path / "2-b.lock").touch()  # its folder is gone already
     remove_stale(tmp_path, Filesystem())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sandboxes_that_outlived_their_writer_end_when_it_is_cleaned_up(tmp_path: Path) -> None:
+    """As those do whose bwrap was killed before it had asked to die with its parent."""
+    space, dead = workspace(tmp_path), tmp_path / "1-a"
+    outputs = [dead / "0", space.new_path()]
+    for output in outputs:
+        output.mkdir(parents=True)
+    dead.with_suffix(".lock").touch()
+    line = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    pairs = [
+        subprocess.Popen([*line, "--bind", str(output), "/mnt", "--", "/bin/sleep", "60"])
+        for output in outputs
+    ]
+    other = subprocess.Popen(["/bin/sh", "-c", "sleep 60; :", str(dead / "file")])
+    try:
+        remove_stale(tmp_path, Filesystem())
+        assert pairs[0].wait(30) == -signal.SIGKILL
+        assert pairs[1].poll() is None
+        assert other.poll() is None  # a person's, perhaps
+        assert not dead.exists()
+    finally:
+        for one in (*pairs, other):
+            one.kill()
+            one.wait()
 
 
 def test_cleaning_where_nothing_is_does_nothing(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hps.build.running import Run, checked
+from hps.build.running import INTERRUPTED, Run, checked
 from hps.oci.docker import load_layout
 from hps.oci.engine import Container, Engine, Mount
 from hps.oci.engine import Run as DockerRun
@@ -16,7 +16,7 @@ _LAST_WORDS = 5  # seconds for what was printed before the end to arrive
 
 
 class Dockered:
-    """A container that runs the image; its output goes where this process's goes."""
+    """A container that runs the image; what it says is kept by Docker until `start`."""
 
     def __init__(self, container: Container, ports: tuple[int, int, int], address: str) -> None:
         self.ports = ports
@@ -26,12 +26,16 @@ class Dockered:
         # Docker tells the end by answering a request; the answer is waited for beside. An event and
         # not join(): a join() that Ctrl-C interrupts takes a living thread for ended (bpo-45274).
         self._told = threading.Event()
-        threading.Thread(target=self._wait, daemon=True).start()
+        self._waiter = threading.Thread(target=self._wait, daemon=True)
         # Each stream is asked for by itself: together they come without saying which is which.
         self._speakers = [
             threading.Thread(target=self._pass_on, args=(name,), daemon=True)
             for name in ("stdout", "stderr")
         ]
+
+    def start(self) -> None:
+        """See Running."""
+        self._waiter.start()
         for speaker in self._speakers:
             speaker.start()
 
@@ -41,10 +45,13 @@ class Dockered:
 
     def wait(self) -> int:
         """See Running."""
+        if self._waiter.ident is None:  # stopped before it began
+            return INTERRUPTED
         while not self._told.wait(1):  # with a timeout, so that signals are handled
             pass
         for speaker in self._speakers:
-            speaker.join(_LAST_WORDS)
+            if speaker.ident is not None:
+                speaker.join(_LAST_WORDS)
         return -1 if self._code is None else self._code
 
     def stop(self) -> int:

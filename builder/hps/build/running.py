@@ -21,6 +21,7 @@ from hps.errors import RunError, UsageError
 from hps.store.inherited import inherited
 
 PORT_NAMES = ("HPS_HTTP_PORT", "HPS_GRPC_PORT", "HPS_METRICS_PORT")
+INTERRUPTED = 130  # the exit code of what was stopped before it began
 _POLL = 0.2  # seconds between two looks
 
 
@@ -112,7 +113,14 @@ def _environment(run: Run) -> dict[str, str]:
 
 
 class Running(Protocol):
-    """An image that was started, by whatever engine."""
+    """An image that an engine runs.
+
+    Nothing is heard of the image before `start`: who calls it is ready to end it in order.
+    """
+
+    def start(self) -> None:
+        """Let it run, its output going where this process's goes; once."""
+        ...
 
     @property
     def ports(self) -> tuple[int, int, int]:
@@ -138,16 +146,19 @@ class Running(Protocol):
 
 
 class Bubblewrapped:
-    """An image that bubblewrap started; a context manager that ends it, children and all."""
+    """An image that bubblewrap runs; a context manager that ends it, children and all."""
 
     def __init__(self, run: Run) -> None:
         checked(run)
         self._run = run
+        self._line = command_line(run, find_bwrap())
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """See Running."""
         # A session of its own: Ctrl-C reaches hps alone, which then ends the image in order.
         # Its environment is empty: that of bwrap can be read inside, in /proc/1/environ.
-        self._process = subprocess.Popen(
-            command_line(run, find_bwrap()), env={}, start_new_session=True
-        )
+        self._process = subprocess.Popen(self._line, env={}, start_new_session=True)
 
     def __enter__(self) -> Self:
         return self
@@ -167,21 +178,21 @@ class Bubblewrapped:
 
     def ended(self) -> int | None:
         """See Running."""
-        return self._process.poll()
+        return None if self._process is None else self._process.poll()
 
     def wait(self) -> int:
         """See Running."""
-        return self._process.wait()
+        return INTERRUPTED if self._process is None else self._process.wait()
 
     def stop(self, grace: float = 35.0) -> int:
         """Ask the image's first process to end (SIGTERM), kill all after `grace` seconds."""
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             _signal_inside(self._process.pid)
             try:
                 self._process.wait(grace)
             except subprocess.TimeoutExpired:
                 self._process.kill()  # its process namespace goes with it
-        return self._process.wait()
+        return self.wait()
 
 
 def checked(run: Run) -> None:

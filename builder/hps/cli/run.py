@@ -154,6 +154,7 @@ def command(
         signal.signal(signal.SIGTERM, _interrupt)
         with _started(run, built, engine, bench.progress.note) as running:
             try:
+                running.start()
                 if then is None:
                     return running.wait()
                 wait_until_ready(running, deadline)

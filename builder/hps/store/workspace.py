@@ -18,6 +18,7 @@ from typing import BinaryIO
 from hps.errors import StoreError
 from hps.store import locking
 from hps.store.filesystem import Filesystem, explain
+from hps.store.orphans import kill_orphans
 
 
 class Workspace:
@@ -112,6 +113,7 @@ def remove_stale(root: Path, filesystem: Filesystem) -> None:
             continue  # another user's, who removes it
         try:
             if locking.try_lock(descriptor, lock):
+                kill_orphans(folder)
                 with contextlib.suppress(StoreError):
                     filesystem.remove_tree(folder)
                     filesystem.remove(lock)
