@@ -12,11 +12,11 @@ from pathlib import Path
 from lab import Lab
 from measuring import Row, timed
 
+from hps.archive.paths import Limits
+from hps.archive.zip_archive import ZipArchive
 from hps.build.project import Project
 from hps.layer import bytecode_program
 from hps.layer.deb import data_members
-from hps.layer.paths import Limits
-from hps.layer.zip_archive import ZipArchive
 
 _PIECE = 1 << 20
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hps.archive.paths import Limits
 from hps.config.schema import CopyRule
 from hps.errors import HpsError, StoreError, UnsafeArchiveError
 from hps.layer.archive import archive_entries
 from hps.layer.entry import Entry
-from hps.layer.paths import Limits
 from tests.layer.packages import Part, folder, hardlink, symlink, tar_bytes
 
 ALL = CopyRule.model_validate({"from": ".", "to": "/opt"})

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hps.archive.paths import Limits
 from hps.errors import HpsError, UnsafeArchiveError
 from hps.layer.deb_layer import LocalDeb, deb_entries
 from hps.layer.entry import Entry
-from hps.layer.paths import Limits
 from tests.layer.packages import (
     PACK,
     Part,

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hps.archive.paths import Limits
 from hps.errors import StoreError, UnsafeArchiveError
 from hps.layer.entry import Entry
-from hps.layer.paths import Limits
 from hps.layer.tar import write_layer
 from hps.layer.unpack import unpack
 

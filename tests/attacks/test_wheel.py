@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hps.archive.paths import Limits
 from hps.errors import BuildError, HpsError, IntegrityError, UnsafeArchiveError
-from hps.layer.paths import Limits
 from hps.layer.tar import write_layer
 from hps.layer.wheel import wheel_entries
 from tests.layer.wheels import SCHEME, contents, metadata, packed, row, saved

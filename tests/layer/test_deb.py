@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from hps.archive.paths import Limits
 from hps.errors import UnsafeArchiveError
 from hps.layer.deb import control, control_archive, data_members
-from hps.layer.paths import Limits
 from tests.layer.packages import PACK, Part, ar_bytes, control_text, folder, make_deb, tar_bytes
 
 POSTINST = b"#!/bin/sh\nset -e\nldconfig\n"

@@ -5,9 +5,9 @@ import tarfile
 
 import pytest
 
+from hps.archive.decompress import damage
+from hps.archive.paths import Limits
 from hps.errors import UnsafeArchiveError
-from hps.layer.decompress import damage
-from hps.layer.paths import Limits
 from hps.layer.tar_reader import members
 from tests.layer.packages import Part, folder, hardlink, symlink, tar_bytes
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hps.archive.paths import Limits
 from hps.errors import BuildError, StoreError, UnsafeArchiveError
-from hps.layer.paths import Limits
 from hps.layer.weights import LIMITS, Contents, archive_contents, check_layout, folder_contents
 from tests.build.models import link, model, official, packed_zip, tar, tar_gz, write_model
 from tests.faults.disks import mounted

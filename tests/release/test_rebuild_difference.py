@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from hps.archive.paths import Limits
 from hps.build.image import Built, BuiltLayer
 from hps.digest import Blob, Digest
 from hps.errors import NotReproducibleError
 from hps.layer.index import IndexLine
-from hps.layer.paths import Limits
 from hps.layer.tar_reader import members
 from hps.oci.image import Image, assemble, manifest
 from hps.release.claimed import Claimed

@@ -11,8 +11,8 @@ import pytest
 from installer.sources import WheelFile
 from packaging.metadata import Metadata
 
+from hps.archive.zip_archive import ZipArchive
 from hps.errors import ConfigError
-from hps.layer.zip_archive import ZipArchive
 from hps.sdk.ingredients import client_wheel
 from hps.sdk.wheel import Project, wheel
 from tests.sdk.project import EPOCH, PYPROJECT, ROOT

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hps import __version__, canonical
+from hps.archive.paths import Limits
+from hps.archive.zip_archive import ZipArchive
 from hps.build.graph import Graph
 from hps.build.licences import COPYRIGHT_LIMIT, Licence, from_copyright, from_metadata, one_line
 from hps.build.licences import paragraphs as deb822
@@ -19,9 +21,7 @@ from hps.build.sbom import Said, document
 from hps.derivation.record import Derivation, Input, Step
 from hps.derivation.scheduler import Workshop
 from hps.digest import Blob, Digest
-from hps.layer.paths import Limits
 from hps.layer.tar_reader import members
-from hps.layer.zip_archive import ZipArchive
 from hps.lock.records import Deb, LockedTarget
 
 KIND = "sbom/1"

@@ -95,8 +95,8 @@ def _copy(source: Path, folder: Path) -> None:
 
 
 def _unpack(package: Path, folder: Path) -> None:
+    from hps.archive.paths import Limits  # noqa: PLC0415
     from hps.layer.archive import archive_entries  # noqa: PLC0415 - likewise
-    from hps.layer.paths import Limits  # noqa: PLC0415
 
     limits = Limits(files=_FILES, size=_LIMIT)
     spool = folder / ".spool"

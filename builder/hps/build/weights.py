@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from hps.archive.zip_archive import ZipArchive
 from hps.build.workbench import Workbench, archive_name, archive_origin
 from hps.build.writing import scratch
 from hps.config import pipeline_config
@@ -12,7 +13,6 @@ from hps.config.schema import Weights
 from hps.digest import Blob, Digest
 from hps.errors import BuildError, ConfigError, IntegrityError
 from hps.layer.weights import DESCRIPTION, Contents, archive_contents
-from hps.layer.zip_archive import ZipArchive
 from hps.lock.records import (
     Artifact,
     LockedPipeline,

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hps.archive.paths import safe
 from hps.errors import UnsafeArchiveError
 from hps.layer.dpkg_database import text_entry
 from hps.layer.entry import Entry
 from hps.layer.merged_usr import merged
-from hps.layer.paths import safe
 
 _CALL = re.compile(r"(?:^|[\s;&|({/])update-alternatives\s(.*)")
 _NAME = re.compile(r"[^\s/]+")

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from hps.archive.decompress import codec_of, damage, decompressed, window
+from hps.archive.paths import Limits, safe
 from hps.errors import BuildError, UnsafeArchiveError
 from hps.layer import tar_reader, zip_reader
-from hps.layer.decompress import codec_of, damage, decompressed, window
 from hps.layer.entry import Entry, Kind
 from hps.layer.merged_usr import merged
-from hps.layer.paths import Limits, safe
 from hps.layer.patterns import left_out
 from hps.layer.spool import Content, Spool
 from hps.layer.tar_reader import Member

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from hps.archive.decompress import window
+from hps.archive.paths import safe
 from hps.derivation.sandbox import Command
 from hps.errors import StoreCorruptError
 from hps.layer import bytecode_program
-from hps.layer.decompress import window
 from hps.layer.entry import Scheme
-from hps.layer.paths import safe
 
 _MAGIC = bytecode_program.MAGIC
 _LENGTH = struct.Struct(">Q")

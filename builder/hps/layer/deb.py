@@ -6,10 +6,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from hps.archive.decompress import Codec, damage, decompressed, window
+from hps.archive.paths import Limits
 from hps.errors import UnsafeArchiveError
 from hps.layer import ar, tar_reader
-from hps.layer.decompress import Codec, damage, decompressed, window
-from hps.layer.paths import Limits
 
 _CODECS: Mapping[str, Codec] = {"": "none", ".gz": "gz", ".bz2": "bz2", ".xz": "xz", ".zst": "zst"}
 _CONTROL_LIMITS = Limits(files=64, size=64 << 20)

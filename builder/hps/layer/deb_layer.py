@@ -9,14 +9,14 @@ from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
+from hps.archive.decompress import damage
+from hps.archive.paths import Limits
 from hps.errors import ConflictError, IntegrityError, UnsafeArchiveError
 from hps.layer import dpkg_database, merged_usr
 from hps.layer.deb import ControlArchive, control_archive, data_members
 from hps.layer.debian_version import matches
-from hps.layer.decompress import damage
 from hps.layer.dpkg_database import Installed
 from hps.layer.entry import Entry, Kind
-from hps.layer.paths import Limits
 from hps.layer.spool import Content, Spool
 from hps.layer.tar_reader import Member
 

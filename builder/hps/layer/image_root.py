@@ -5,8 +5,8 @@ import posixpath
 import stat
 from pathlib import Path
 
+from hps.archive.paths import Limits
 from hps.errors import UnsafeArchiveError
-from hps.layer.paths import Limits
 
 
 class ImageRoot:

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from hps.archive.paths import safe
 from hps.digest import Digest
 from hps.errors import BuildError
 from hps.layer.entry import Entry
 from hps.layer.merged_usr import merged
-from hps.layer.paths import safe
 
 
 def plain_entries(

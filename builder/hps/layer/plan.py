@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from hps.archive.paths import safe
 from hps.digest import Digest
 from hps.errors import ConflictError, UnsafeArchiveError
 from hps.layer.entry import Entry
-from hps.layer.paths import safe
 
 _NOBODY = "hps"  # owner of folders that only hold others
 

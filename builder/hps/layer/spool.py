@@ -6,8 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from hps.archive.decompress import PIECE, window
 from hps.errors import StoreError, UnsafeArchiveError
-from hps.layer.decompress import PIECE, window
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from hps.archive import tar_header
 from hps.digest import Digest
 from hps.errors import IntegrityError
 from hps.layer.entry import Entry
@@ -23,11 +24,8 @@ from hps.layer.index import IndexLine
 from hps.layer.plan import Planned, plan
 
 _MIB = 2**20
-_BLOCK = 512
+_BLOCK = tar_header.BLOCK
 _TYPES = {"file": b"0", "hardlink": b"1", "symlink": b"2", "directory": b"5"}
-_NAME, _PREFIX, _LINK = 100, 155, 100  # field widths
-_SIZE_LIMIT = 8**11  # eleven octal digits
-_ID_LIMIT = 8**7
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +66,7 @@ def write_layer(
         IntegrityError: a file has another size or digest than promised.
         UnsafeArchiveError: a path that cannot be in an image, a hard link to nothing.
     """
-    if not 0 <= epoch < _SIZE_LIMIT:
+    if not 0 <= epoch < tar_header.SIZE_LIMIT:
         raise ValueError(f"not a time that tar can hold: {epoch}")
     fingerprint = bytearray()
     count = 0
@@ -140,80 +138,17 @@ def _copy(entry: Entry, write: Callable[[bytes], object]) -> Digest:
 
 
 def header(entry: Entry, epoch: int) -> bytes:
-    """The header blocks of an entry, extended header included.
-
-    POSIX.1-2001, pax, "pax Extended Header" and "ustar Header Block".
-    """
-    path = entry.path + "/" if entry.kind == "directory" else entry.path
-    link = "" if entry.kind in {"file", "directory"} else entry.link
-    size = entry.size if entry.kind == "file" else 0
-    extended: dict[str, str] = {}
-    split = _split(path)
-    if split is None:
-        extended["path"] = path
-        split = _ascii(path, _NAME), b""
-    raw_link = _ascii(link, _LINK)
-    if len(link) > _LINK or not link.isascii():
-        extended["linkpath"] = link
-    numbers = {"mode": entry.permissions, "size": size, "uid": entry.uid, "gid": entry.gid}
-    for key, limit in (("size", _SIZE_LIMIT), ("uid", _ID_LIMIT), ("gid", _ID_LIMIT)):
-        if numbers[key] >= limit:
-            extended[key] = str(numbers[key])
-            numbers[key] = 0
-    block = _block(split, numbers, epoch, _TYPES[entry.kind], raw_link)
-    return _extended(extended, epoch) + block if extended else block
-
-
-def _block(
-    name: tuple[bytes, bytes], numbers: dict[str, int], epoch: int, typeflag: bytes, link: bytes
-) -> bytes:
-    block = b"%b%07o\0%07o\0%07o\0%011o\0%011o\0        %b%bustar\00000%b%b" % (
-        name[0].ljust(_NAME, b"\0"),
-        numbers["mode"],
-        numbers["uid"],
-        numbers["gid"],
-        numbers["size"],
-        epoch,
-        typeflag,
-        link.ljust(_LINK, b"\0"),
-        bytes(80),  # user and group name, device numbers
-        name[1].ljust(_PREFIX, b"\0"),
+    """The header blocks of an entry, extended header included."""
+    plain = entry.kind in {"file", "directory"}
+    return tar_header.header(
+        entry.path + "/" if entry.kind == "directory" else entry.path,
+        _TYPES[entry.kind],
+        mode=entry.permissions,
+        size=entry.size if entry.kind == "file" else 0,
+        link="" if plain else entry.link,
+        owner=(entry.uid, entry.gid),
+        epoch=epoch,
     )
-    block = block.ljust(_BLOCK, b"\0")
-    return block[:148] + b"%06o\0 " % sum(block) + block[156:]
-
-
-def _split(path: str) -> tuple[bytes, bytes] | None:
-    """Name and prefix of the ustar header, or None when they cannot hold the path."""
-    if not path.isascii():
-        return None
-    raw = path.encode()
-    if len(raw) <= _NAME:
-        return raw, b""
-    cut = raw.rfind(b"/", 0, min(_PREFIX + 1, len(raw) - 1))
-    if cut > 0 and len(raw) - cut - 1 <= _NAME:
-        return raw[cut + 1 :], raw[:cut]
-    return None
-
-
-def _ascii(text: str, width: int) -> bytes:
-    return text.encode("ascii", "replace")[:width]
-
-
-def _extended(records: dict[str, str], epoch: int) -> bytes:
-    data = b"".join(_record(key, records[key]) for key in sorted(records))
-    numbers = {"mode": 0o644, "size": len(data), "uid": 0, "gid": 0}
-    block = _block((b"././@PaxHeader", b""), numbers, epoch, b"x", b"")
-    return block + data + bytes(-len(data) % _BLOCK)
-
-
-def _record(key: str, value: str) -> bytes:
-    """Length, blank, key=value, newline, where the length counts its own digits."""
-    body = f" {key}={value}\n".encode()
-    length = len(body) + 1
-    while len(body) + len(str(length)) != length:
-        length = len(body) + len(str(length))
-    return str(length).encode() + body
 
 
 class _Output:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from hps.archive.decompress import PIECE, damage
+from hps.archive.paths import Limits, safe
 from hps.errors import UnsafeArchiveError
-from hps.layer.decompress import PIECE, damage
 from hps.layer.entry import Kind
-from hps.layer.paths import Limits, safe
 
 _EXTENSIONS = {
     tarfile.XHDTYPE,

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hps import canonical
+from hps.archive.paths import safe
 from hps.digest import Digest
 from hps.errors import BuildError
 from hps.layer.entry import Entry
 from hps.layer.merged_usr import merged
-from hps.layer.paths import safe
 from hps.layer.patterns import left_out
 
 _NOFOLLOW = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK

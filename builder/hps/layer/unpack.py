@@ -17,15 +17,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hps.archive import tar_header
+from hps.archive.paths import Limits, safe
 from hps.errors import UnsafeArchiveError
 from hps.layer.entry import Kind
-from hps.layer.paths import Limits, safe
 from hps.store.filesystem import explain
 
 _MIB = 2**20
-_BLOCK = 512
+_BLOCK = tar_header.BLOCK
 _LAST_TIME = 2**33  # seconds; about the year 2242, what octal fields can hold
-_EXTENDED_LIMIT = _MIB  # bytes of pax records or of a long name
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _KINDS: dict[bytes, Kind] = {
@@ -91,7 +91,7 @@ class _Source:
     """A tar that is read in windows of 1 MiB; large content is copied by the kernel."""
 
     def __init__(self, descriptor: int, where: str) -> None:
-        self.where = where
+        self.where = f"layer {where}"
         self.size = os.fstat(descriptor).st_size
         self._descriptor = descriptor
         self._window = b""
@@ -124,7 +124,7 @@ class _Source:
 
     def fault(self, message: str, got: object = None) -> UnsafeArchiveError:
         """An error that names the layer."""
-        return UnsafeArchiveError(f"layer {self.where}: {message}", got=got)
+        return UnsafeArchiveError(f"{self.where}: {message}", got=got)
 
 
 def _headers(source: _Source) -> Iterator[_Header]:
@@ -135,72 +135,24 @@ def _headers(source: _Source) -> Iterator[_Header]:
         offset += _BLOCK
         if block == bytes(_BLOCK):
             return
-        _check_sum(block, source)
+        tar_header.check_sum(block, source.where)
         kind = block[156:157]
-        size = _number(block[124:136], source)
+        size = tar_header.number(block[124:136], source.where)
         if "size" in extended and kind not in b"xgLK":
-            size = _decimal(extended["size"], source)
+            size = tar_header.decimal(extended["size"], source.where)
         end = offset + size + -size % _BLOCK
         if end > source.size:
             raise source.fault("cut off")
         if kind in b"xgLK" and kind:
-            if size > _EXTENDED_LIMIT:
+            if size > tar_header.EXTENDED_LIMIT:
                 raise source.fault("an extended header of unlikely size", size)
             data = source.read(offset, size)
             if kind != b"g":  # global records say nothing that is used here
-                extended |= _records(data, kind, source)
+                extended |= tar_header.records(data, kind, source.where)
         else:
             yield _entry(block, extended, size, offset, source)
             extended = {}
         offset = end
-
-
-def _check_sum(block: bytes, source: _Source) -> None:
-    stated = _number(block[148:156], source)
-    if stated != sum(block) - sum(block[148:156]) + 8 * 0x20:
-        raise source.fault("a header with a wrong checksum: no tar, or damaged")
-
-
-def _number(field: bytes, source: _Source) -> int:
-    """An octal field; or base 256, which GNU tar writes for large numbers."""
-    if field[0] == 0x80:  # noqa: PLR2004 - the mark of a positive number in base 256
-        return int.from_bytes(field[1:], "big")
-    text = field.strip(b" \0")
-    if text.strip(b"01234567"):
-        raise source.fault("a header with a damaged number", field)
-    return int(text or b"0", 8)
-
-
-def _decimal(text: str, source: _Source) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 20):  # noqa: PLR2004 - below 2**64
-        raise source.fault("a damaged number in an extended header", text)
-    return int(text)
-
-
-def _records(data: bytes, kind: bytes, source: _Source) -> dict[str, str]:
-    if kind in b"LK":
-        return {"path" if kind == b"L" else "linkpath": _text(data.rstrip(b"\0"), source)}
-    records = {}
-    while data:
-        length, blank, _ = data.partition(b" ")
-        if not blank or not length.isdigit() or not len(length) + 2 <= int(length) <= len(data):
-            raise source.fault("a damaged extended header")
-        record, data = data[len(length) + 1 : int(length)], data[int(length) :]
-        key, equals, value = record.partition(b"=")
-        if not equals or not value.endswith(b"\n"):
-            raise source.fault("a damaged extended header")
-        if key in {b"path", b"linkpath", b"size"}:
-            records[key.decode()] = _text(value[:-1], source)
-        elif key.startswith(b"GNU.sparse."):
-            raise source.fault("a sparse file")
-    return records
-
-
-def _text(raw: bytes, source: _Source) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise source.fault("a name that is not UTF-8", raw) from error
 
 
 def _entry(
@@ -211,21 +163,18 @@ def _entry(
         raise source.fault("a device, or a kind of entry that no image needs", block[156:157])
     path = extended.get("path")
     if path is None:
-        path = _text(block[:100].partition(b"\0")[0], source)
-        prefix = block[345:500].partition(b"\0")[0]
-        if prefix and block[257:263] == b"ustar\0":
-            path = f"{_text(prefix, source)}/{path}"
+        path = tar_header.name_of(block, source.where)
     link = extended.get("linkpath")
     if link is None:
-        link = _text(block[157:257].partition(b"\0")[0], source)
+        link = tar_header.link_of(block, source.where)
     if kind == "file" and path.endswith("/"):
         kind = "directory"  # as tar wrote folders before 1988
     if size and kind != "file":
         raise source.fault("content where none can be", path)
     if "\0" in link or (kind == "symlink" and not link):
         raise source.fault("a link to no possible path", path)
-    mode = _number(block[100:108], source)
-    mtime = min(_number(block[136:148], source), _LAST_TIME)
+    mode = tar_header.number(block[100:108], source.where)
+    mtime = min(tar_header.number(block[136:148], source.where), _LAST_TIME)
     return _Header(path, kind, mode, size, mtime, link, start)
 
 

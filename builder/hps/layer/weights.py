@@ -12,12 +12,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from hps.archive.paths import Limits
 from hps.config.chosen import WEIGHTS_IGNORED
 from hps.digest import Digest
 from hps.errors import BuildError, UnsafeArchiveError
 from hps.layer.archive import archive_entries
 from hps.layer.entry import Entry
-from hps.layer.paths import Limits
 from hps.layer.tree import tree_entries
 
 # A model has some ten files; the largest of PaddleX's unpacks to less than 20 GB.

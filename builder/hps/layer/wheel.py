@@ -22,15 +22,15 @@ from pathlib import Path
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
+from hps.archive.paths import Limits, check_unique, safe
+from hps.archive.zip_archive import Member, ZipArchive
 from hps.digest import Digest
 from hps.errors import BuildError, IntegrityError, UnsafeArchiveError
 from hps.layer import record_file
 from hps.layer.bytecode import Bytecode
 from hps.layer.entry import Entry, Scheme
 from hps.layer.entry_points import Script, checked_interpreter, scripts
-from hps.layer.paths import Limits, check_unique, safe
 from hps.layer.record_file import Row
-from hps.layer.zip_archive import Member, ZipArchive
 
 _METADATA_LIMIT = 16 * 2**20  # bytes of a file that is read whole
 _RECORD_LIMIT = 64 * 2**20

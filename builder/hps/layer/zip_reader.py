@@ -1,6 +1,6 @@
 """Reading zip archives of any make, with the same result as `hps.layer.tar_reader`.
 
-Wheels are installed through the stricter `hps.layer.zip_archive`. A zip that people pack holds
+Wheels are installed through the stricter `hps.archive.zip_archive`. A zip that people pack holds
 links, empty folders and other compressions than deflate, which that one refuses.
 """
 
@@ -12,9 +12,9 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from hps.archive.decompress import damage
+from hps.archive.paths import Limits
 from hps.errors import UnsafeArchiveError
-from hps.layer.decompress import damage
-from hps.layer.paths import Limits
 from hps.layer.tar_reader import Member, safe_member
 
 _UNIX = 3  # "version made by" (APPNOTE.TXT 4.4.2)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from hps import canonical
+from hps.archive.paths import Limits
 from hps.build.image import Built, BuiltLayer
 from hps.digest import Digest
 from hps.errors import HpsError, NotReproducibleError
 from hps.layer.index import IndexLine
-from hps.layer.paths import Limits
 from hps.layer.tar_reader import Member, members
 from hps.release.claimed import Claimed
 from hps.store.foreign_text import printable

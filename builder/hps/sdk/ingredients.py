@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from hps.archive.zip_archive import ZipArchive
 from hps.build.workbench import Workbench
 from hps.config.load import read_text
 from hps.digest import Digest
 from hps.errors import ConfigError, LockError
 from hps.layer.tree import tree_entries
-from hps.layer.zip_archive import ZipArchive
 from hps.lock.environment import environment_digest
 from hps.lock.records import Lock, LockedTarget, Wheel
 from hps.lock.stale import fresh_target

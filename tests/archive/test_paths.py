@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hps.archive.paths import Limits, check_unique, safe
 from hps.errors import UnsafeArchiveError
-from hps.layer.paths import Limits, check_unique, safe
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from hps.archive.decompress import Codec, codec_of, damage, decompressed, window
 from hps.errors import UnsafeArchiveError
-from hps.layer.decompress import Codec, codec_of, damage, decompressed, window
 from tests.layer.packages import PACK
 
 DATA = bytes(range(256)) * 2_000

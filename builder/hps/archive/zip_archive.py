@@ -17,8 +17,9 @@ from typing import BinaryIO
 
 from isal import isal_zlib
 
-from hps.errors import IntegrityError, UnsafeArchiveError
-from hps.layer.paths import Limits, safe
+from hps.archive.paths import Limits, is_root, safe
+from hps.archive.refusal import ArchiveError, Reason
+from hps.errors import IntegrityError
 
 _MIB = 2**20
 _PACKED_PIECE = 256 * 2**10  # isal copies what it did not consume: keep that small
@@ -35,6 +36,7 @@ _STORED, _DEFLATED = 0, 8
 _DAMAGED: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # isal's stub is wrong
 _FULL16, _FULL32 = 0xFFFF, 0xFFFFFFFF
 _ZIP64, _UNICODE_PATH = 0x0001, 0x7075
+_DIRECTORY_LIMIT = 256 * _MIB  # bytes of a central directory, which is read into memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class Member:
         deflated: or stored as they are.
         crc: CRC-32 of the inflated bytes.
         executable: whether the archive's Unix mode has a run bit.
+        mode: the archive's Unix permission bits; 0 when it says none.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Member:
     deflated: bool
     crc: int
     executable: bool
+    mode: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +82,16 @@ class _Central:
 class ZipArchive:
     """The members of a zip file, by name; duplicates are kept for the caller to judge.
 
+    `members` are the files in the order of their bytes, `folders` the names of folders.
+
     Args:
         path: the file; opened anew for each member, so there is nothing to close.
         where: what to call it in errors.
         limits: how much it may hold.
 
     Raises:
-        UnsafeArchiveError: the archive is damaged, ambiguous, encrypted, too large, or holds
-            links or devices.
+        ArchiveError: the archive is damaged, ambiguous, encrypted, too large, or holds links or
+            devices.
     """
 
     def __init__(self, path: Path, where: str, limits: Limits | None = None) -> None:
@@ -98,6 +104,10 @@ class ZipArchive:
             limits.check(where, files=count, size=0)
             headers = list(self._central(os.pread(file.fileno(), end - start, start), count))
             limits.check(where, files=count, size=sum(h.size for h in headers), packed=size)
+            for header in headers:
+                limits.check_file(where, header.name, header.size)
+            folders = [header.name for header in headers if header.name.endswith("/")]
+            self.folders = [name if is_root(name) else safe(name) for name in folders]
             self.members = self._members(file, headers, start)
 
     def open(self, member: Member) -> BinaryIO:
@@ -116,20 +126,23 @@ class ZipArchive:
         """All bytes of a small member.
 
         Raises:
-            UnsafeArchiveError: it is larger than `limit`.
+            ArchiveError: it is larger than `limit`.
             IntegrityError: the bytes are not what the archive says.
         """
         if member.size > limit:
-            raise UnsafeArchiveError(
+            raise ArchiveError(
+                Reason.FILE_BYTES,
                 f"{member.name} in {self._where} is too large for what it is",
+                member=member.name,
                 expected=f"at most {limit} bytes",
                 got=member.size,
             )
         with self.open(member) as reader:
             return reader.read()
 
-    def _fault(self, message: str, got: object = None) -> UnsafeArchiveError:
-        return UnsafeArchiveError(f"{self._where}: {message}", got=got)
+    def _fault(self, reason: Reason, message: str, member: str | bytes = "") -> ArchiveError:
+        name = member if isinstance(member, str) else member.decode("utf-8", "backslashreplace")
+        return ArchiveError(reason, f"{self._where}: {message}", member=name, got=name or None)
 
     def _directory(self, file: BinaryIO, size: int) -> tuple[int, int, int]:
         """Number of members, start and end of the central directory."""
@@ -137,34 +150,51 @@ class ZipArchive:
         tail = os.pread(file.fileno(), reach, size - reach)
         at = tail.rfind(b"PK\5\6")
         if at < 0 or len(tail) - at < _END.size:
-            raise self._fault("not a zip file, or cut off")
-        _, disk, first, here, count, length, start, comment = _END.unpack_from(tail, at)
+            raise self._fault(Reason.TRUNCATED, "not a zip file, or cut off")
+        disk, first, here, count, length, start, comment = _END.unpack_from(tail, at)[1:]
         if at + _END.size + comment != len(tail):
-            raise self._fault("bytes after the end, or an end inside the comment")
+            fault = "bytes after the end, or an end inside the comment"
+            raise self._fault(Reason.TRAILING, fault)
         end = size - len(tail) + at
         directory_end = end
         located = tail[at - _LOCATOR.size : at] if at >= _LOCATOR.size else b""
         if located.startswith(b"PK\6\7"):
-            _, disk, offset, _ = _LOCATOR.unpack(located)
-            record = os.pread(file.fileno(), _END64.size, offset)
-            if len(record) != _END64.size or not record.startswith(b"PK\6\6"):
-                raise self._fault("the zip64 end record is not where it should be")
-            fields = _END64.unpack(record)
-            if offset + 12 + fields[1] != end - _LOCATOR.size:
-                raise self._fault("bytes between the zip64 end records")
-            first, here, count, length, start = fields[5:10]
-            directory_end = offset
+            narrow = (disk, first, here, count, length, start)
+            first_disk, directory_end, disks = _LOCATOR.unpack(located)[1:]
+            if first_disk or disks > 1:
+                raise self._fault(Reason.PARTS, "one part of several")
+            wide = self._wide_end(file, directory_end, end - _LOCATOR.size)
+            for said, meant, unsaid in zip(
+                narrow, wide, (*[_FULL16] * 4, *[_FULL32] * 2), strict=True
+            ):
+                if said not in {meant, unsaid}:
+                    raise self._fault(Reason.CONTRADICTION, "two ends that differ")
+            disk, first, here, count, length, start = wide
         if disk or first or here != count:
-            raise self._fault("one part of several")
+            raise self._fault(Reason.PARTS, "one part of several")
         if start + length != directory_end:
-            raise self._fault("the central directory is not where it should be")
+            fault = "the central directory is not where it should be"
+            raise self._fault(Reason.CONTRADICTION, fault)
+        if length > _DIRECTORY_LIMIT:
+            raise self._fault(Reason.FILES, "a central directory of unlikely size")
         return count, start, directory_end
+
+    def _wide_end(self, file: BinaryIO, offset: int, end: int) -> tuple[int, ...]:
+        """The numbers of the zip64 end record (4.3.14), which must end where its locator starts."""
+        record = os.pread(file.fileno(), _END64.size, offset) if offset < end else b""
+        if len(record) != _END64.size or not record.startswith(b"PK\6\6"):
+            fault = "the zip64 end record is not where it should be"
+            raise self._fault(Reason.CONTRADICTION, fault)
+        fields = _END64.unpack(record)
+        if offset + 12 + fields[1] != end:
+            raise self._fault(Reason.TRAILING, "bytes between the zip64 end records")
+        return fields[4:10]
 
     def _central(self, data: bytes, count: int) -> Iterator[_Central]:
         at = 0
         for _ in range(count):
             if len(data) - at < _CENTRAL.size or data[at : at + 4] != b"PK\1\2":
-                raise self._fault("the central directory is damaged")
+                raise self._fault(Reason.DAMAGED, "the central directory is damaged")
             fields = _CENTRAL.unpack_from(data, at)
             (flags, method, crc, packed, size) = (fields[i] for i in (5, 6, 9, 10, 11))
             name_size, extra_size, comment_size, disk = fields[12:16]
@@ -174,58 +204,64 @@ class ZipArchive:
             extra = data[name_end : name_end + extra_size]
             at = name_end + extra_size + comment_size
             if at > len(data) or disk not in {0, _FULL16}:
-                raise self._fault("the central directory is damaged")
+                raise self._fault(Reason.DAMAGED, "the central directory is damaged")
             size, packed, offset = self._wide(extra, raw_name, [size, packed, offset])
-            name = self._name(raw_name, flags)
+            name = self._name(raw_name, flags, extra)
             header = _Central(
                 raw_name, name, flags, method, crc, packed, size, offset, external >> 16
             )
             self._check(header)
             yield header
         if at != len(data):
-            raise self._fault("the central directory holds more than it says")
+            fault = "the central directory holds more than it says"
+            raise self._fault(Reason.CONTRADICTION, fault)
 
     def _wide(self, extra: bytes, raw_name: bytes, values: list[int]) -> list[int]:
         """Resolve fields that are all ones by the zip64 extra field (4.5.3)."""
-        at = 0
-        while at + 4 <= len(extra):
-            kind, length = struct.unpack_from("<HH", extra, at)
-            body = extra[at + 4 : at + 4 + length]
-            at += 4 + length
+        seen = False
+        for kind, body in _extra_fields(extra):
             if kind == _UNICODE_PATH and body[5:] != raw_name:
-                raise self._fault("a file with two names", raw_name)
+                raise self._fault(Reason.CONTRADICTION, "a file with two names", raw_name)
             if kind != _ZIP64:
                 continue
+            if seen:
+                raise self._fault(Reason.CONTRADICTION, "a file of two zip64 sizes", raw_name)
+            seen = True
+            at = 0
             for number, value in enumerate(values):
-                if value == _FULL32 and len(body) >= 8:  # noqa: PLR2004 - eight bytes each
-                    values[number] = int.from_bytes(body[:8], "little")
-                    body = body[8:]
+                if value == _FULL32 and len(body) >= at + 8:
+                    values[number] = int.from_bytes(body[at : at + 8], "little")
+                    at += 8
         return values
 
-    def _name(self, raw: bytes, flags: int) -> str:
+    def _name(self, raw: bytes, flags: int, extra: bytes) -> str:
+        # Info-ZIP writes UTF-8 without the flag, and says so in an extra field (4.6.9).
+        utf8 = flags & _UTF8 or any(kind == _UNICODE_PATH for kind, _ in _extra_fields(extra))
         try:
-            return raw.decode("utf-8" if flags & _UTF8 else "cp437")
+            return raw.decode("utf-8" if utf8 else "cp437")
         except UnicodeDecodeError as error:
-            raise self._fault("a name that is not UTF-8", raw) from error
+            raise self._fault(Reason.NAME_ENCODING, "a name that is not UTF-8", raw) from error
 
     def _check(self, header: _Central) -> None:
         kind = stat.S_IFMT(header.mode)
         folder = header.name.endswith("/")
-        faults = {
-            "an encrypted file": header.flags & _ENCRYPTED,
-            f"compression method {header.method}, only stored and deflated are read": (
-                header.method not in {_STORED, _DEFLATED}
+        method = f"compression method {header.method}, only stored and deflated are read"
+        regular = {0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK}
+        faults = (
+            (Reason.ENCRYPTED, "an encrypted file", header.flags & _ENCRYPTED),
+            (Reason.METHOD, method, header.method not in {_STORED, _DEFLATED}),
+            (Reason.LINK, "a symbolic link", kind == stat.S_IFLNK),
+            (Reason.SPECIAL, "a special file", kind not in regular),
+            (Reason.CONTRADICTION, "a folder with content", folder and header.size),
+            (
+                Reason.CONTRADICTION,
+                "a stored file of two sizes",
+                header.method == _STORED and header.size != header.packed,
             ),
-            "a symbolic link": kind == stat.S_IFLNK,
-            "a special file": kind not in {0, stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK},
-            "a folder with content": folder and header.size,
-            "a stored file of two sizes": (
-                header.method == _STORED and header.size != header.packed
-            ),
-        }
-        for fault, present in faults.items():
+        )
+        for reason, fault, present in faults:
             if present:
-                raise self._fault(fault, header.name)
+                raise self._fault(reason, fault, header.name)
 
     def _members(self, file: BinaryIO, headers: list[_Central], end: int) -> list[Member]:
         members = []
@@ -236,33 +272,36 @@ class ZipArchive:
             if header.flags & _DESCRIPTOR:
                 at += self._descriptor(os.pread(file.fileno(), 24, at), header)
             if at > end:
-                raise self._fault("files overlap", header.name)
+                raise self._fault(Reason.CONTRADICTION, "files overlap", header.name)
             if not header.name.endswith("/"):
                 members.append(_member(header, start))
-            else:
-                safe(header.name)
         if at != end:
-            raise self._fault("bytes before the central directory that belong to no file")
+            fault = "bytes before the central directory that belong to no file"
+            raise self._fault(Reason.TRAILING, fault)
         return members
 
     def _local(self, file: BinaryIO, header: _Central, at: int) -> int:
         """Where a member's data starts; its local header must say what the directory says."""
-        if header.offset != at:
-            fault = "files overlap" if header.offset < at else "bytes that belong to no file"
-            raise self._fault(fault, header.name)
-        raw = os.pread(file.fileno(), _LOCAL.size + len(header.raw_name), at)
+        if header.offset < at:
+            raise self._fault(Reason.CONTRADICTION, "files overlap", header.name)
+        if header.offset > at:
+            raise self._fault(Reason.TRAILING, "bytes that belong to no file", header.name)
+        raw = os.pread(file.fileno(), _LOCAL.size, at)
         if len(raw) < _LOCAL.size or not raw.startswith(b"PK\3\4"):
-            raise self._fault("a file is not where the directory says", header.name)
-        _, _, flags, method, _, _, crc, packed, size, name_size, extra_size = _LOCAL.unpack_from(
-            raw
+            fault = "a file is not where the directory says"
+            raise self._fault(Reason.CONTRADICTION, fault, header.name)
+        fields = _LOCAL.unpack(raw)
+        (flags, method, crc, packed, size, name_size, extra_size) = (
+            fields[i] for i in (2, 3, 6, 7, 8, 9, 10)
         )
-        same_name = raw[_LOCAL.size :] == header.raw_name and name_size == len(header.raw_name)
-        if not same_name or method != header.method or (flags ^ header.flags) & _SHARED:
-            raise self._fault("a file is described in two ways", header.name)
+        tail = os.pread(file.fileno(), name_size + extra_size, at + _LOCAL.size)
+        size, packed = self._wide(tail[name_size:], header.raw_name, [size, packed])
+        same = tail[:name_size] == header.raw_name and method == header.method
         told = {(header.crc, crc), (header.packed, packed), (header.size, size)}
         unsaid = {0, _FULL32} if flags & _DESCRIPTOR else {_FULL32}
-        if any(mine != theirs and theirs not in unsaid for mine, theirs in told):
-            raise self._fault("a file is described in two ways", header.name)
+        differ = any(mine != theirs and theirs not in unsaid for mine, theirs in told)
+        if not same or (flags ^ header.flags) & _SHARED or differ:
+            raise self._fault(Reason.CONTRADICTION, "a file is described in two ways", header.name)
         return at + _LOCAL.size + int(name_size) + int(extra_size)
 
     def _descriptor(self, raw: bytes, header: _Central) -> int:
@@ -276,7 +315,17 @@ class ZipArchive:
                 len(fields) == 3 or fields[0] == b"PK\7\x08"  # noqa: PLR2004 - without signature
             ):
                 return shape.size
-        raise self._fault("a file without its data descriptor", header.name)
+        fault = "a file without its data descriptor"
+        raise self._fault(Reason.CONTRADICTION, fault, header.name)
+
+
+def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and body of each extra field (4.5.1)."""
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<HH", extra, at)
+        yield kind, extra[at + 4 : at + 4 + length]
+        at += 4 + length
 
 
 def _member(header: _Central, start: int) -> Member:
@@ -289,6 +338,7 @@ def _member(header: _Central, start: int) -> Member:
         deflated=header.method == _DEFLATED,
         crc=header.crc,
         executable=regular and bool(header.mode & 0o111),
+        mode=stat.S_IMODE(header.mode),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from hps.errors import UnsafeArchiveError
+from hps.archive.refusal import ArchiveError, Reason
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:([\\/]|$)")
@@ -22,6 +22,7 @@ class Limits:
     Args:
         files: entries, directories included.
         size: bytes when unpacked.
+        file_size: bytes of one file when unpacked.
         ratio: bytes unpacked for each byte packed, above `ratio_from` bytes unpacked. Deflate
             itself stops at 1032:1, so only overlapping or nested tricks get beyond.
         ratio_from: below this many unpacked bytes the ratio is not looked at.
@@ -30,6 +31,7 @@ class Limits:
 
     files: int = 200_000
     size: int = 64 * 2**30
+    file_size: int = 64 * 2**30
     ratio: int = 2000
     ratio_from: int = 100 * 2**20
     links: int = 40
@@ -38,21 +40,43 @@ class Limits:
         """Refuse an archive that holds too much; call it with what is declared or read so far.
 
         Raises:
-            UnsafeArchiveError: naming the archive `where` and the limit.
+            ArchiveError: naming the archive `where` and the limit.
         """
         if files > self.files:
-            raise UnsafeArchiveError(
-                f"{where} holds too many files", expected=f"at most {self.files}", got=files
+            raise ArchiveError(
+                Reason.FILES,
+                f"{where} holds too many files",
+                expected=f"at most {self.files}",
+                got=files,
             )
         if size > self.size:
-            raise UnsafeArchiveError(
-                f"{where} unpacks to too many bytes", expected=f"at most {self.size}", got=size
+            raise ArchiveError(
+                Reason.BYTES,
+                f"{where} unpacks to too many bytes",
+                expected=f"at most {self.size}",
+                got=size,
             )
         if packed is not None and size > self.ratio_from and size > packed * self.ratio:
-            raise UnsafeArchiveError(
+            raise ArchiveError(
+                Reason.BOMB,
                 f"{where} is a decompression bomb",
                 expected=f"at most {self.ratio} bytes for each byte packed",
                 got=f"{size} bytes from {packed}",
+            )
+
+    def check_file(self, where: str, member: str, size: int) -> None:
+        """Refuse one file that is too large; call it with what is declared.
+
+        Raises:
+            ArchiveError: naming the archive, the file and the limit.
+        """
+        if size > self.file_size:
+            raise ArchiveError(
+                Reason.FILE_BYTES,
+                f"{where} holds a file that is too large: {member!r}",
+                member=member,
+                expected=f"at most {self.file_size} bytes",
+                got=size,
             )
 
 
@@ -63,37 +87,46 @@ def safe(name: str) -> str:
     systemd units hold them; as a separator that could mean something elsewhere it is not.
 
     Raises:
-        UnsafeArchiveError: the name is absolute, empty or the root itself, has a `..` part, a
-            drive, a control character, is not UTF-8, is longer than Linux takes, or deeper than any
-            real tree.
+        ArchiveError: the name is absolute, empty or the root itself, has a `..` part, a drive, a
+            control character, is not UTF-8, is longer than Linux takes, or deeper than any real
+            tree.
     """
     fault = _fault(name)
-    if fault:
-        raise UnsafeArchiveError(f"unsafe name in an archive: {name!r}", got=fault)
-    path = "/".join(part for part in name.split("/") if part not in {"", "."})
+    path = "" if fault else "/".join(part for part in name.split("/") if part not in {"", "."})
     if not path:
-        raise UnsafeArchiveError(f"unsafe name in an archive: {name!r}", got="no name at all")
+        reason, text = fault or (Reason.NAME_EMPTY, "no name at all")
+        raise ArchiveError(reason, f"unsafe name in an archive: {name!r}", member=name, got=text)
     return path
 
 
-def _fault(name: str) -> str | None:
+def is_root(name: str) -> bool:
+    """Whether an entry name stands for the root of its archive: `.` or `./`."""
+    return name in {".", "./"}
+
+
+def _fault(name: str) -> tuple[Reason, str] | None:
     try:
         raw = name.encode()
     except UnicodeEncodeError:
-        return "not UTF-8"
+        return Reason.NAME_ENCODING, "not UTF-8"
     faults = (
-        (_CONTROL.search(name), "a control character"),
-        (name.startswith(("/", "\\")), "an absolute path"),
-        (_DRIVE.match(name), "a drive"),
-        (".." in name and ".." in re.split(r"[\\/]", name), "a way out (..)"),
-        (name.count("/") >= _PARTS, f"more than {_PARTS} parts"),
-        (len(raw) > _PATH_BYTES, f"more than {_PATH_BYTES} bytes"),
+        (_CONTROL.search(name), Reason.NAME_CONTROL, "a control character"),
+        (name.startswith(("/", "\\")), Reason.NAME_ABSOLUTE, "an absolute path"),
+        (_DRIVE.match(name), Reason.NAME_DRIVE, "a drive"),
+        (
+            ".." in name and ".." in re.split(r"[\\/]", name),
+            Reason.NAME_PARENT,
+            "a way out (..)",
+        ),
+        (name.count("/") >= _PARTS, Reason.NAME_DEEP, f"more than {_PARTS} parts"),
+        (len(raw) > _PATH_BYTES, Reason.NAME_LONG, f"more than {_PATH_BYTES} bytes"),
         (
             len(raw) > _PART_BYTES and max(map(len, raw.split(b"/"))) > _PART_BYTES,
+            Reason.NAME_LONG,
             f"a part of more than {_PART_BYTES} bytes",
         ),
     )
-    return next((text for present, text in faults if present), None)
+    return next(((reason, text) for present, reason, text in faults if present), None)
 
 
 def check_unique(
@@ -108,23 +141,29 @@ def check_unique(
             A wheel must work where they are one file; a deb is made for Linux and may hold them.
 
     Raises:
-        UnsafeArchiveError: with every fault in `details`.
+        ArchiveError: with every fault in `details`.
     """
     seen: dict[str, str] = {}
     faults = []
     for path in paths:
-        key = path if case_collisions == "allow" else _folded(path)
+        key = path if case_collisions == "allow" else folded(path)
         other = seen.get(key)
         if other is not None:
             faults.append(f"{path!r} twice" if other == path else f"{other!r} and {path!r}")
         seen[key] = path
     if faults:
-        raise UnsafeArchiveError(
-            f"{where} names a path more than once", details=tuple(sorted(faults))
+        raise ArchiveError(
+            Reason.DUPLICATE,
+            f"{where} names a path more than once",
+            details=tuple(sorted(faults)),
         )
 
 
-def _folded(path: str) -> str:
+def folded(path: str) -> str:
+    """What a path becomes on a disk that takes upper and lower case, and Unicode forms, for one.
+
+    The Unicode Standard, 3.13, "Default Caseless Matching", D145 (canonical caseless matching).
+    """
     if path.isascii():
         return path.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())

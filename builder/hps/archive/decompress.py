@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from hps.errors import UnsafeArchiveError
+from hps.archive.refusal import ArchiveError, Reason
 
 Codec = Literal["none", "gz", "bz2", "xz", "zst"]
 
 PIECE = 1 << 20  # bytes that are read at once
-_XZ_MEMORY = 1 << 28  # `xz -9` needs 65 MiB to unpack (xz(1), "Preset levels")
-_ZSTD_WINDOW = 1 << 27  # what the zstd tool accepts without --long=31 (RFC 8878, 3.1.1.1.2)
+XZ_MEMORY = 1 << 28  # `xz -9` needs 65 MiB to unpack (xz(1), "Preset levels")
+ZSTD_WINDOW = 1 << 27  # what the zstd tool accepts without --long=31 (RFC 8878, 3.1.1.1.2)
 
 _MAGIC: tuple[tuple[bytes, Codec], ...] = (
     (b"\x1f\x8b", "gz"),  # RFC 1952, 2.3.1
@@ -77,7 +77,7 @@ class _Xz(io.RawIOBase):
 
     @staticmethod
     def _fresh() -> lzma.LZMADecompressor:
-        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY)
 
     def readable(self) -> bool:
         return True
@@ -114,7 +114,7 @@ def decompressed(source: BinaryIO, codec: Codec) -> BinaryIO:
     """A reader of what `source` unpacks to; closing it closes `source` where the codec can.
 
     Raises:
-        Whatever `damage` turns into an UnsafeArchiveError, while reading.
+        Whatever `damage` turns into an ArchiveError, while reading.
     """
     if codec == "gz":
         from isal import igzip  # noqa: PLC0415 - native code that only a build needs
@@ -128,7 +128,7 @@ def decompressed(source: BinaryIO, codec: Codec) -> BinaryIO:
     if codec == "zst":
         import zstandard  # noqa: PLC0415 - likewise
 
-        decoder = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        decoder = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
         return cast("BinaryIO", decoder.stream_reader(source, read_across_frames=True))
     return source
 
@@ -138,7 +138,7 @@ def damage(where: str) -> Iterator[None]:
     """Turn what decoders raise on damaged bytes into one error that names the archive.
 
     Raises:
-        UnsafeArchiveError: the bytes are not what their format says. Errors of the disk (an
+        ArchiveError: the bytes are not what their format says. Errors of the disk (an
             OSError with an errno) pass through.
     """
     try:
@@ -146,9 +146,10 @@ def damage(where: str) -> Iterator[None]:
     except (EOFError, lzma.LZMAError, zlib.error, OSError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise UnsafeArchiveError(f"{where} is damaged", got=error) from error
+        reason = Reason.TRUNCATED if isinstance(error, EOFError) else Reason.DAMAGED
+        raise ArchiveError(reason, f"{where} is damaged", got=error) from error
     except Exception as error:
         # By name: importing each decoder for its exception would cost every start of hps.
         if type(error).__module__.partition(".")[0] in _DECODERS:
-            raise UnsafeArchiveError(f"{where} is damaged", got=error) from error
+            raise ArchiveError(Reason.DAMAGED, f"{where} is damaged", got=error) from error
         raise

@@ -1,0 +1,1 @@
+"""What any archive may hold, and strict readers of it: names, sizes, tar, zip, compression."""

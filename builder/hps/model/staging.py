@@ -1,0 +1,324 @@
+"""A private folder into which files are laid by descriptors, hashed as they are written.
+
+Every name is one part, opened below the descriptor of its folder and never through a link
+(openat(2), O_NOFOLLOW), and every file is new (O_EXCL). So whatever an archive or another process
+does to names, bytes land in the folder or nowhere.
+"""
+
+# Descriptors have no pathlib:
+# ruff: noqa: PTH208
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hps.digest import Digest
+from hps.errors import HpsError
+
+Room = Callable[[int], int]  # free bytes of the disk on which a descriptor's file lies
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# A pipe that somebody put there must not stop us (open(2), O_NONBLOCK).
+_OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+class StagingFault(StrEnum):
+    """Why this machine could not take the files; a label of metrics and of `history`."""
+
+    DISK_FULL = "disk-full"
+    DENIED = "not-permitted"
+    BROKEN = "disk-broken"  # whatever else the operating system says
+    NOT_PRIVATE = "staging-not-private"
+    CHANGED = "staging-changed"  # somebody else writes there
+
+
+class StagingError(HpsError):
+    """Files could not be laid down here; nothing is said of the archive they come from."""
+
+    reference = "staging"
+    exit_code = 6
+
+    def __init__(
+        self,
+        fault: StagingFault,
+        message: str,
+        *,
+        expected: object = None,
+        got: object = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, expected=expected, got=got, hint=hint)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackedFile:
+    """A file that lies in a staging folder.
+
+    Args:
+        path: relative to the folder, POSIX.
+        mode: permission bits that its archive told, to be compared with a manifest; the file on
+            the disk is 0600 until `freeze`. 0 when the archive told none.
+        size: bytes written.
+        digest: of these bytes.
+    """
+
+    path: str
+    mode: int
+    size: int
+    digest: Digest
+
+
+def free_bytes(descriptor: int) -> int:
+    """What a process without privileges may still write (fstatvfs(3))."""
+    disk = os.fstatvfs(descriptor)
+    return disk.f_bavail * disk.f_frsize
+
+
+class Staging:
+    """An empty folder that only this user can write, being filled.
+
+    Args:
+        folder: made by the caller, mode 0700; on an error what is in it is the caller's to remove.
+        room: asks for free space, in bytes.
+        reserve: bytes that are left free on the disk.
+
+    Raises:
+        StagingError: others may write there, or something lies there.
+    """
+
+    def __init__(self, folder: Path, *, room: Room = free_bytes, reserve: int = 0) -> None:
+        self._name = str(folder)
+        self._room = room
+        self._reserve = reserve
+        self._chain: list[tuple[str, int]] = []  # open folders, each below the one before it
+        self._made: set[str] = {""}
+        with self.trouble("use"):
+            self._top = os.open(folder, _FOLDER)
+        try:
+            self._check_private()
+        except BaseException:
+            os.close(self._top)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave_to(0)
+        os.close(self._top)
+
+    def expect(self, size: int) -> None:
+        """Make sure that there is room for `size` bytes more; raises StagingError."""
+        with self.trouble("ask for the room of"):
+            free = self._room(self._top)
+        if size + self._reserve > free:
+            raise StagingError(
+                StagingFault.DISK_FULL,
+                f"there is no room in {self._name}",
+                expected=f"{size} bytes, and {self._reserve} left free",
+                got=f"{free} bytes free",
+                hint="make room, or put the models on another disk",
+            )
+
+    def folder(self, path: str) -> None:
+        """Make a folder and its parents; one that was made here is fine."""
+        with self.trouble("make a folder in"):
+            self._enter(path)
+
+    def file(
+        self, path: str, mode: int, size: int, pieces: Iterable[bytes | memoryview]
+    ) -> UnpackedFile:
+        """Write a new file; the bytes that are hashed are those that are written.
+
+        Args:
+            path: checked by the caller.
+            mode: what the archive tells, only handed on.
+            size: bytes that will come.
+            pieces: these bytes.
+        """
+        self.expect(size)
+        parent, _, name = path.rpartition("/")
+        digest = hashlib.sha256()
+        with self.trouble("make a file in"):
+            file = os.open(name, _NEW_FILE, 0o600, dir_fd=self._enter(parent))
+        try:
+            written = 0
+            for piece in pieces:  # what reading raises is the reader's
+                digest.update(piece)
+                with self.trouble("write into"):
+                    written += _write(file, piece)
+        finally:
+            os.close(file)
+        return UnpackedFile(path, mode, written, Digest(digest.hexdigest()))
+
+    def sync(self) -> None:
+        """Make all files and names last."""
+        with self.trouble("write into"):
+            for descriptor, _, _ in _walk(self._top):
+                os.fsync(descriptor)
+
+    def trouble(self, doing: str) -> "_Trouble":
+        """Turns an OSError of the block into a StagingError."""
+        return _Trouble(f"cannot {doing} {self._name}")
+
+    def _check_private(self) -> None:
+        with self.trouble("look at"):
+            found = os.fstat(self._top)
+            inside = os.listdir(self._top)
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
+            raise StagingError(
+                StagingFault.NOT_PRIVATE,
+                f"{self._name} can be written by others",
+                expected=f"a folder of user {os.geteuid()}, mode 0700",
+                got=f"user {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}",
+            )
+        if inside:
+            raise StagingError(
+                StagingFault.CHANGED, f"{self._name} is not empty", got=sorted(inside)[:5]
+            )
+
+    def _enter(self, path: str) -> int:
+        """The descriptor of a folder, which is made with its parents if need be."""
+        parts = path.split("/") if path else []
+        same = 0
+        while same < min(len(parts), len(self._chain)) and self._chain[same][0] == parts[same]:
+            same += 1
+        self._leave_to(same)
+        at = self._chain[-1][1] if self._chain else self._top
+        for count in range(same, len(parts)):
+            below = "/".join(parts[: count + 1])
+            if below not in self._made:
+                os.mkdir(parts[count], 0o700, dir_fd=at)
+                self._made.add(below)
+            at = os.open(parts[count], _FOLDER, dir_fd=at)
+            self._chain.append((parts[count], at))
+        return at
+
+    def _leave_to(self, count: int) -> None:
+        while len(self._chain) > count:
+            os.close(self._chain.pop()[1])
+
+
+class _Trouble:
+    """Says what the operating system refused; a context manager."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            raise StagingError(
+                _fault(error),
+                f"{self._message}: {error.strerror or error}",
+                hint="look at the disk and at who else writes there",
+            ) from error
+
+
+def _fault(error: OSError) -> StagingFault:
+    if error.errno in _FULL:
+        return StagingFault.DISK_FULL
+    if error.errno in _DENIED:
+        return StagingFault.DENIED
+    if error.errno in {errno.EEXIST, errno.ELOOP, errno.ENOTDIR, errno.ENOENT}:
+        return StagingFault.CHANGED
+    return StagingFault.BROKEN
+
+
+def _write(file: int, piece: bytes | memoryview) -> int:
+    left = memoryview(piece)
+    while left:
+        left = left[os.write(file, left) :]
+    return len(piece)
+
+
+def freeze(
+    folder: Path, files: Collection[UnpackedFile] | None = None, *, movable: bool = False
+) -> None:
+    """Make a folder read-only and lasting: files 0444, folders 0555, all synced.
+
+    Args:
+        folder: filled by `Staging`.
+        files: what must lie there, and nothing else; None asks for no more than plain files.
+        movable: the folder itself stays 0755, since what its owner cannot write he cannot move
+            to another parent (rename(2), EACCES).
+
+    Raises:
+        StagingError: something is no plain file or folder, has a second name (a hard link, by
+            which somebody could still write), is not what `files` says, or the disk fails.
+    """
+    expected = None if files is None else {file.path: file.size for file in files}
+    found: dict[str, int] = {}
+    with _Trouble(f"cannot freeze {folder}"):
+        top = os.open(folder, _FOLDER)
+        try:
+            for descriptor, path, status in _walk(top):
+                if stat.S_ISDIR(status.st_mode):
+                    os.fchmod(descriptor, 0o755 if movable and not path else 0o555)
+                else:
+                    found[path] = _frozen_file(descriptor, folder, path, status)
+                os.fsync(descriptor)
+        finally:
+            os.close(top)
+    if expected is not None and found != expected:
+        differ = sorted({path for path, _ in found.items() ^ expected.items()})
+        raise StagingError(
+            StagingFault.CHANGED,
+            f"{folder} does not hold what was written there",
+            got=", ".join(differ[:5]),
+        )
+
+
+def _frozen_file(descriptor: int, folder: Path, path: str, status: os.stat_result) -> int:
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        kind = stat.filemode(status.st_mode)
+        raise StagingError(
+            StagingFault.CHANGED,
+            f"{folder} holds what was not written there: {path!r}",
+            expected="a plain file with one name",
+            got=f"{kind} with {status.st_nlink} names",
+        )
+    os.fchmod(descriptor, 0o444)
+    return status.st_size
+
+
+def _walk(top: int) -> Iterator[tuple[int, str, os.stat_result]]:
+    """Descriptor, path and status of all below a folder, and of itself; what is inside first."""
+    yield from _walk_below(top, "")
+    yield top, "", os.fstat(top)
+
+
+def _walk_below(folder: int, path: str) -> Iterator[tuple[int, str, os.stat_result]]:
+    for name in sorted(os.listdir(folder)):
+        below = f"{path}/{name}" if path else name
+        descriptor = os.open(name, _OLD_FILE, dir_fd=folder)
+        try:
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                yield from _walk_below(descriptor, below)
+            yield descriptor, below, status
+        finally:
+            os.close(descriptor)
