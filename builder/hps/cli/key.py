@@ -22,7 +22,7 @@ def _purpose_options(function: F) -> F:
     options = (
         click.option(
             "--role",
-            type=click.Choice(["build", "rebuild", "file"]),
+            type=click.Choice(["build", "rebuild", "file", "model"]),
             default="build",
             show_default=True,
             help="What the key is for.",
@@ -61,7 +61,8 @@ def command() -> None:
 
     A key has one role and a list of the kinds of statements that it may sign; it signs nothing
     else. `build` signs images, their provenance and SBOM; `rebuild` says that a rebuild gave the
-    same image; `file` signs files. All are ECDSA over P-256, which cosign, skopeo and openssl take.
+    same image; `file` signs files; `model` signs model releases. All are ECDSA over P-256, which
+    cosign, skopeo and openssl take.
 
     Keys are in $HPS_KEYS, else in the folder `hps/keys` of the user's configuration. A passphrase
     comes from HPS_KEY_PASSPHRASE, from the file that HPS_KEY_PASSPHRASE_FILE names, or from the

@@ -4,13 +4,16 @@ A server makes a verified generation live, and says what is live. It keeps the o
 until the new one has proved itself; whatever fails, the old one still serves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from hps.errors import HpsError
+from hps.model.probe import Probe
+
+__all__ = ["Fault", "Generation", "Probe", "Server", "ServerError"]
 
 
 class Fault(StrEnum):
@@ -56,21 +59,6 @@ class Generation:
 
     number: int
     folder: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """An inference, and what must come out of it.
-
-    Args:
-        inputs: by tensor name: {"datatype", "shape", "data"} of KServe v2 JSON.
-        outputs: by tensor name, of the same form; empty: any answer without an error will do.
-        tolerance: relative and absolute, for numbers (|a - b| <= absolute + relative * |b|).
-    """
-
-    inputs: Mapping[str, Mapping[str, object]]
-    outputs: Mapping[str, Mapping[str, object]]
-    tolerance: tuple[float, float] = (1e-5, 1e-6)
 
 
 class Server(Protocol):

@@ -24,8 +24,8 @@ _KEY: dict[str, Any] = {
         },
         "role": {
             "description": "What the key may say: build provenance, SBOM and signature, rebuild "
-            "provenance, file signature.",
-            "enum": ["build", "rebuild", "file"],
+            "provenance, file signature, model release.",
+            "enum": ["build", "rebuild", "file", "model"],
             "default": "build",
         },
         "predicates": {
@@ -42,7 +42,7 @@ _REQUIREMENT: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "predicate": {
-            "description": "The kind of statement: signature, provenance, sbom, or a URI.",
+            "description": "The kind of statement: signature, provenance, sbom, model, or a URI.",
             "type": "string",
             "minLength": 1,
         },

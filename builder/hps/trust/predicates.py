@@ -8,6 +8,7 @@ PAYLOAD_TYPE = "application/vnd.in-toto+json"
 PROVENANCE = "https://slsa.dev/provenance/v1"
 SBOM = "https://cyclonedx.org/bom"
 SIGNATURE = "https://sigstore.dev/cosign/sign/v1"  # what `cosign sign` writes and verifies
+MODEL = "https://model_signing/signature/v1.0"  # OpenSSF model signing
 
 # What a key of a role may sign. A key signs nothing else: cosign takes a statement of any kind
 # for a signature, so a test's or a revocation's statement must never come from a release key.
@@ -15,4 +16,5 @@ ROLES = {
     "build": (PROVENANCE, SBOM, SIGNATURE),
     "rebuild": (PROVENANCE,),
     "file": (SIGNATURE,),
+    "model": (MODEL,),
 }
