@@ -255,6 +255,26 @@ def test_a_connection_that_ends_early_without_length_was_cut(
     assert server.count("/a") == 2
 
 
+def test_a_head_that_was_cut_off_is_no_empty_file(server: HostileServer, http: Http) -> None:
+    cut = servers.garbage(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n")
+    server.script("/a", cut, servers.fine(b"page"))
+    assert http.get(server.url + "/a", "*/*", 100) == b"page"
+
+
+def test_the_short_body_of_a_redirect_may_drip(server: HostileServer, http: Http) -> None:
+    def drip(exchange: servers.Exchange) -> None:
+        exchange.close_connection = True
+        exchange.head(302, {"Location": "/b", "Content-Length": "8000"})
+        for _ in range(8000):
+            exchange.body(b"x")
+            if exchange.hostile.stopping.wait(0.05):
+                return
+
+    server.script("/a", drip)
+    server.script("/b", servers.fine(b"there"))
+    assert http.get(server.url + "/a", "*/*", 100) == b"there"
+
+
 def test_bytes_beyond_the_announced_length_are_not_taken(server: HostileServer, http: Http) -> None:
     server.script("/a", servers.announce(b"abcdef", 3))
     assert stream(http, server.url + "/a").data == b"abc"

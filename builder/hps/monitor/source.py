@@ -108,12 +108,16 @@ class Found:
             "weak-etag". Only what the place really says; nothing made up.
         resolution: seconds between two values of "modified" that differ: 1 for HTTP and FTP, 60
             for `hadoop fs -ls`, 0.001 for WebHDFS; 0 where the tokens hold content identity.
+        age: seconds from "modified" to the place's own clock when it was looked at, where it
+            tells the time (HTTP's Date); not above `resolution`, its tokens may still come to
+            stand for other bytes. None where it does not tell. Not compared.
     """
 
     path: str
     size: int | None
     tokens: Mapping[str, str] = field(default_factory=dict)
     resolution: float = 1.0
+    age: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +174,7 @@ class Source(Protocol):
         """
         ...
 
-    def read(
-        self, found: Found, offset: int = 0
-    ) -> contextlib.AbstractContextManager[Reading]:
+    def read(self, found: Found, offset: int = 0) -> contextlib.AbstractContextManager[Reading]:
         """Read a file that `model` has found, from `offset` on if it is still the same."""
         ...
 

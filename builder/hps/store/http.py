@@ -150,6 +150,8 @@ def receive(
         transfer.add(piece)
     cancellation.check()  # a body that ends with its connection looks whole when it was shut
     framed = is_chunked(response) or transfer.total is not None
+    if not framed and not transfer.received:  # `http.client` takes a head that was cut off as whole
+        raise AgainError("the answer ended before its first byte, and announced no length")
     if not transfer.is_complete(framed=framed):
         raise AgainError(f"the answer ended after {transfer.received} bytes")
 

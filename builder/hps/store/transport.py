@@ -5,6 +5,7 @@ Only this module, `connections`, `http` and the registry client know `requests`.
 """
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ from hps.store.retry import Deadlines, Pace, delay, is_retried, parse_retry_afte
 
 _REDIRECTS = 10
 _SHORT = 8192  # bytes of a body that cost less than another connection
+_BRIEF = 1.0  # seconds that they may cost
 _SAFE = frozenset({"GET", "HEAD"})
 _REDIRECT_STATUS = frozenset({301, 302, 303, 307, 308})
 
@@ -38,12 +40,22 @@ class AgainError(Exception):
     """This attempt failed in a way that another may not."""
 
     def __init__(
-        self, cause: str, *, retry_after: float | None = None, unreachable: bool = False
+        self,
+        cause: str,
+        *,
+        retry_after: float | None = None,
+        unreachable: bool = False,
+        stalled: bool = False,
     ) -> None:
         super().__init__(cause)
         self.cause = cause
         self.retry_after = retry_after
         self.unreachable = unreachable
+        self.stalled = stalled
+
+
+class SlowError(FetchError):
+    """The server sends, and less than the minimum rate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,18 +240,25 @@ def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def pieces(raw: Any, name: str, deadlines: Deadlines) -> Iterator[bytes]:
+def pieces(raw: Any, name: str, deadlines: Deadlines, *, held: float = math.inf) -> Iterator[bytes]:
     """The body in pieces of 1 MiB, exactly as sent (a Content-Encoding is never undone).
 
     `read1` returns after each read of the socket: a read of a whole piece would let a server
     drip a byte at a time for as long as it likes.
 
+    Args:
+        raw: the body, unread, as urllib3 has it.
+        name: what errors call it.
+        deadlines: how slow it may be.
+        held: seconds after which a piece is handed out though it is not full.
+
     Raises:
         AgainError: the body broke off.
-        FetchError: the server is too slow.
+        SlowError: the server is too slow.
     """
     buffer = bytearray()
-    pace = Pace(deadlines, time.monotonic())
+    begun = time.monotonic()
+    pace = Pace(deadlines, begun)
     failure: Exception | None = None
     while failure is None:
         try:
@@ -250,18 +269,21 @@ def pieces(raw: Any, name: str, deadlines: Deadlines) -> Iterator[bytes]:
         buffer += data
         if not data:
             break
-        if len(buffer) == PIECE:
+        now = time.monotonic()
+        if len(buffer) == PIECE or now - begun > held:
             yield bytes(buffer)
             buffer.clear()
-        if pace.is_too_slow(len(data), time.monotonic()):
-            raise FetchError(
+            begun = now
+        if pace.is_too_slow(len(data), now):
+            raise SlowError(
                 f"gave up on {name}: slower than {deadlines.minimum_rate} bytes per second",
                 hint="use another mirror (docs/how-to/mirrors.md)",
             )
     if buffer:
         yield bytes(buffer)
     if failure is not None:
-        raise AgainError(_interrupted(failure, deadlines)) from failure
+        stalled = _is_stalled(failure)
+        raise AgainError(_interrupted(failure, deadlines), stalled=stalled) from failure
 
 
 def announced_length(response: requests.Response) -> int | None:
@@ -292,7 +314,8 @@ def _explain(error: Exception, name: str, exchange: Exchange) -> NoReturn:
     """Turn what `requests` raises into an error of hps, or into another attempt."""
     if exchange.late:
         limit = exchange.deadlines.headers
-        raise AgainError(f"no complete answer head within {limit:g} s") from error
+        cause = f"no complete answer head within {limit:g} s"
+        raise AgainError(cause, stalled=True) from error
     if isinstance(error, requests.exceptions.SSLError) and not causes.is_broken_off(error):
         raise _untrusted(name, causes.tls(error)) from error
     if type(error) is OSError and error.errno is None:  # how `requests` reports a missing bundle
@@ -303,7 +326,8 @@ def _explain(error: Exception, name: str, exchange: Exchange) -> NoReturn:
         limit = exchange.deadlines.connect
         raise AgainError(f"no connection within {limit:g} s", unreachable=True) from error
     if isinstance(error, requests.exceptions.ReadTimeout):
-        raise AgainError(f"no answer within {exchange.deadlines.idle:g} s") from error
+        cause = f"no answer within {exchange.deadlines.idle:g} s"
+        raise AgainError(cause, stalled=True) from error
     if isinstance(error, requests.ConnectionError | urllib3.exceptions.HTTPError | OSError) and (
         not isinstance(error, ValueError)
     ):
@@ -325,16 +349,25 @@ def _untrusted(name: str, why: str) -> FetchError:
 
 
 def _interrupted(error: Exception, deadlines: Deadlines) -> str:
-    if isinstance(error, urllib3.exceptions.ReadTimeoutError | TimeoutError):
+    if _is_stalled(error):
         return f"the server stalled: no byte within {deadlines.idle:g} s"
     if any(isinstance(each, IncompleteRead) for each in causes.chain(error)):
         return "the answer was truncated"
     return f"the answer broke off: {causes.plain(error)}"
 
 
+def _is_stalled(error: Exception) -> bool:
+    return isinstance(error, urllib3.exceptions.ReadTimeoutError | TimeoutError)
+
+
 def _spare(response: requests.Response) -> None:
     """Read what is left of a short body: only then the connection serves again (RFC 9112, 9.3)."""
     announced = response.headers.get("Content-Length", "")
     empty = response.request.method == "HEAD"
-    if empty or (announced.isdecimal() and int(announced) <= _SHORT):
-        response.raw.drain_conn()
+    if not empty and not (announced.isdecimal() and int(announced) <= _SHORT):
+        return
+    until = time.monotonic() + _BRIEF  # a server may drip these few bytes for hours
+    # What breaks here was not wanted; the connection is dropped with it.
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+        while response.raw.read1(_SHORT, decode_content=False) and time.monotonic() < until:
+            pass

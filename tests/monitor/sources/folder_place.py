@@ -1,0 +1,72 @@
+"""The publisher's side of places whose folder is on this machine."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hps.monitor.source import Caps, Source
+
+Opened = Callable[[str, bool, Caps | None], Source]
+
+
+@dataclass
+class FolderPlace:
+    """See `tests.monitor.sources.contract.Place`.
+
+    Args:
+        folder: what is published.
+        open_source: makes a source of a model: its name, whether it is packed, its caps.
+        carries_on: see there.
+        tells: see there.
+    """
+
+    folder: Path
+    open_source: Opened
+    carries_on: bool = True
+    tells: bool = True
+    opened: list[Source] = field(default_factory=list)
+
+    @classmethod
+    @contextmanager
+    def made(
+        cls, folder: Path, open_source: Opened, *, carries_on: bool = True, tells: bool = True
+    ) -> "Iterator[FolderPlace]":
+        place = cls(folder, open_source, carries_on, tells)
+        try:
+            yield place
+        finally:
+            for source in place.opened:
+                source.close()
+
+    def put(self, path: str, data: bytes, *, ago: float = 0.0) -> None:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=self.folder.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(name).chmod(0o644)
+        if ago:
+            then = time.time() - ago
+            os.utime(name, (then, then))
+        Path(name).rename(target)
+
+    def remove(self, path: str) -> None:
+        target = self.folder / path
+        if target.is_dir():
+            shutil.rmtree(target)
+        else:
+            target.unlink()
+
+    def truncate(self, path: str, size: int) -> None:
+        os.truncate(self.folder / path, size)
+
+    def source(
+        self, model: str = "model", *, packed: bool = True, caps: Caps | None = None
+    ) -> Source:
+        self.opened.append(self.open_source(model, packed, caps))
+        return self.opened[-1]
