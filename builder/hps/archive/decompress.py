@@ -3,6 +3,7 @@
 import bz2
 import io
 import lzma
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +25,15 @@ _MAGIC: tuple[tuple[bytes, Codec], ...] = (
     (b"\x28\xb5\x2f\xfd", "zst"),  # RFC 8878, 3.1.1
 )
 
+_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")  # pzstd puts one first (RFC 8878, 3.1.2)
+
 _DECODERS = {"igzip_lib", "isal", "isal_zlib", "tarfile", "zipfile", "zstandard", "zstd"}
 
 
 def codec_of(head: bytes) -> Codec:
     """Which compression the first six bytes of a file announce; `none` when they announce none."""
+    if _SKIPPABLE.match(head):
+        return "zst"
     return next((codec for magic, codec in _MAGIC if head.startswith(magic)), "none")
 
 

@@ -99,6 +99,16 @@ def safe(name: str) -> str:
     return path
 
 
+def safe_in(where: str, name: str) -> str:
+    """As `safe`; the error names the archive as well."""
+    try:
+        return safe(name)
+    except ArchiveError as error:
+        raise ArchiveError(
+            error.reason, f"{where}: {error.message}", member=name, got=error.got
+        ) from error
+
+
 def is_root(name: str) -> bool:
     """Whether an entry name stands for the root of its archive: `.` or `./`."""
     return name in {".", "./"}

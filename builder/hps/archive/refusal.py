@@ -43,6 +43,8 @@ class Reason(StrEnum):
     FILE_BYTES = "file-too-large"
     BOMB = "bomb"
 
+    CHANGED = "changed"  # while it was read
+
     TOP_MISSING = "top-folder-missing"
     TOP_BESIDE = "beside-top-folder"
 

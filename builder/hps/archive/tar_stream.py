@@ -10,12 +10,13 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 from hps.archive import tar_header
-from hps.archive.paths import Limits, is_root, safe
+from hps.archive.paths import Limits, is_root, safe_in
 from hps.archive.refusal import ArchiveError, Reason
 from hps.archive.tar_header import BLOCK
 
 _ZEROS = bytes(BLOCK)
 _END_LIMIT = 16 << 20  # bytes of zeros at the end; writers fill up to records of 10 KiB to 1 MiB
+_HEADERS = 8192  # bytes that a member may take beside its content
 _SURELY_HELD = 99  # bytes of a name that every writer puts into the header itself
 _FILES = frozenset({b"0", b"\0"})
 _EXTENSIONS = frozenset({b"x", b"g", b"L", b"K"})
@@ -92,8 +93,10 @@ class Tape:
     def _more(self) -> bool:
         piece = next(self._pieces, b"")
         self._came += len(piece)
-        # Headers and the end are bytes too: twice the limit lets every honest archive through.
-        self._limits.check(self.where, files=0, size=self._came // 2, packed=self._packed)
+        limits = self._limits
+        content = self._came - _END_LIMIT - limits.files * _HEADERS
+        limits.check(self.where, files=0, size=content)
+        limits.check(self.where, files=0, size=min(self._came, limits.size), packed=self._packed)
         self._piece = memoryview(piece)
         return bool(piece)
 
@@ -167,7 +170,7 @@ def _member(block: bytes, said: dict[str, str], tape: Tape) -> TarMember:
         raise _fault(tape, Reason.CONTRADICTION, "a file that is a link as well", name)
     size = _size(block, said, tape, name)
     folder = typeflag == b"5" or name.endswith("/")  # as tar wrote folders before 1988
-    path = "" if folder and is_root(name) else _safe(name, tape)
+    path = "" if folder and is_root(name) else safe_in(tape.where, name)
     if folder and size:
         raise _fault(tape, Reason.CONTRADICTION, "a folder with content", name)
     mode = tar_header.number(block[100:108], tape.where) & 0o7777
@@ -195,15 +198,6 @@ def _size(block: bytes, said: dict[str, str], tape: Tape, name: str) -> int:
         fault = f"a file of two sizes, {size} and {short}"
         raise _fault(tape, Reason.CONTRADICTION, fault, name)
     return size
-
-
-def _safe(name: str, tape: Tape) -> str:
-    try:
-        return safe(name)
-    except ArchiveError as error:
-        raise ArchiveError(
-            error.reason, f"{tape.where}: {error.message}", member=name, got=error.got
-        ) from error
 
 
 def _finish(tape: Tape) -> None:

@@ -13,11 +13,11 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from isal import isal_zlib
 
-from hps.archive.paths import Limits, is_root, safe
+from hps.archive.paths import Limits, is_root, safe_in
 from hps.archive.refusal import ArchiveError, Reason
 from hps.errors import IntegrityError
 
@@ -88,15 +88,25 @@ class ZipArchive:
         path: the file; opened anew for each member, so there is nothing to close.
         where: what to call it in errors.
         limits: how much it may hold.
+        unflagged: what names without the flag for UTF-8 are in. APPNOTE.TXT, appendix D, and
+            installers of wheels say code page 437; Info-ZIP on Unix writes what the disk has.
 
     Raises:
         ArchiveError: the archive is damaged, ambiguous, encrypted, too large, or holds links or
             devices.
     """
 
-    def __init__(self, path: Path, where: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        where: str,
+        limits: Limits | None = None,
+        *,
+        unflagged: Literal["cp437", "utf-8"] = "cp437",
+    ) -> None:
         self._path = path
         self._where = where
+        self._unflagged = unflagged
         limits = limits or Limits()
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
@@ -107,7 +117,7 @@ class ZipArchive:
             for header in headers:
                 limits.check_file(where, header.name, header.size)
             folders = [header.name for header in headers if header.name.endswith("/")]
-            self.folders = [name if is_root(name) else safe(name) for name in folders]
+            self.folders = [name if is_root(name) else safe_in(where, name) for name in folders]
             self.members = self._members(file, headers, start)
 
     def open(self, member: Member) -> BinaryIO:
@@ -206,7 +216,7 @@ class ZipArchive:
             if at > len(data) or disk not in {0, _FULL16}:
                 raise self._fault(Reason.DAMAGED, "the central directory is damaged")
             size, packed, offset = self._wide(extra, raw_name, [size, packed, offset])
-            name = self._name(raw_name, flags, extra)
+            name = self._name(raw_name, flags)
             header = _Central(
                 raw_name, name, flags, method, crc, packed, size, offset, external >> 16
             )
@@ -234,11 +244,9 @@ class ZipArchive:
                     at += 8
         return values
 
-    def _name(self, raw: bytes, flags: int, extra: bytes) -> str:
-        # Info-ZIP writes UTF-8 without the flag, and says so in an extra field (4.6.9).
-        utf8 = flags & _UTF8 or any(kind == _UNICODE_PATH for kind, _ in _extra_fields(extra))
+    def _name(self, raw: bytes, flags: int) -> str:
         try:
-            return raw.decode("utf-8" if utf8 else "cp437")
+            return raw.decode("utf-8" if flags & _UTF8 else self._unflagged)
         except UnicodeDecodeError as error:
             raise self._fault(Reason.NAME_ENCODING, "a name that is not UTF-8", raw) from error
 
@@ -274,7 +282,7 @@ class ZipArchive:
             if at > end:
                 raise self._fault(Reason.CONTRADICTION, "files overlap", header.name)
             if not header.name.endswith("/"):
-                members.append(_member(header, start))
+                members.append(_member(header, start, self._where))
         if at != end:
             fault = "bytes before the central directory that belong to no file"
             raise self._fault(Reason.TRAILING, fault)
@@ -328,10 +336,10 @@ def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
         at += 4 + length
 
 
-def _member(header: _Central, start: int) -> Member:
+def _member(header: _Central, start: int, where: str) -> Member:
     regular = stat.S_ISREG(header.mode)
     return Member(
-        name=safe(header.name),
+        name=safe_in(where, header.name),
         size=header.size,
         packed=header.packed,
         start=start,

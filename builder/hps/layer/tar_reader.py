@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from hps.archive.decompress import PIECE, damage
-from hps.archive.paths import Limits, safe
+from hps.archive.paths import Limits, safe_in
 from hps.errors import UnsafeArchiveError
 from hps.layer.entry import Kind
 
@@ -148,7 +148,4 @@ def safe_member(name: str, where: str) -> str:
     """
     if name.rstrip("/") in {"", "."} and name:
         return ""
-    try:
-        return safe(name)
-    except UnsafeArchiveError as error:
-        raise UnsafeArchiveError(f"{where}: {error.message}", got=error.got) from error
+    return safe_in(where, name)

@@ -8,7 +8,7 @@ file is written (`hps.model.member_names`), every byte is hashed as it is writte
 
 import os
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -106,12 +106,14 @@ def unpack(
         Staging(staging, room=room, reserve=reserve) as target,
         target.trouble("unpack into"),
         _opened(archive) as file,
+        # Closed before the file is: a thread reads ahead, and descriptors are used again.
+        closing(_offers(file, where, limits, target)) as offers,
     ):
         names = MemberNames(where, limits.files)
         wanted = _Wanted(top, limits.depth, where)
         found = [
             target.file(place, offer.mode, offer.size, offer.pieces)
-            for offer in _offers(file, where, limits, target)
+            for offer in offers
             if (place := _place(offer, names, wanted, target)) is not None
         ]
         wanted.check_seen()
@@ -203,8 +205,7 @@ def _offers(
     if codec == "none":
         _check_tar(head, where)
     packed = os.fstat(file.fileno()).st_size
-    with ExitStack() as stack:
-        pieces = stack.enter_context(ahead(unpacked(file, codec, where)))
+    with ahead(unpacked(file, codec, where)) as pieces:
         tape = Tape(pieces, where, limits, packed)
         for one in members(tape, limits, packed):
             yield _Offer(one.path, one.folder, one.mode, one.size, one.pieces)
@@ -226,7 +227,7 @@ def _zip_offers(
     file: BinaryIO, where: str, limits: ModelLimits, target: Staging
 ) -> Generator[_Offer, None, None]:
     # By descriptor, so that each member is read from the file that was judged.
-    archive = ZipArchive(Path(f"/proc/self/fd/{file.fileno()}"), where, limits)
+    archive = ZipArchive(Path(f"/proc/self/fd/{file.fileno()}"), where, limits, unflagged="utf-8")
     target.expect(sum(member.size for member in archive.members))
     for name in archive.folders:
         yield _Offer("" if is_root(name) else name, True, 0, 0, iter(()))
@@ -236,14 +237,10 @@ def _zip_offers(
 
 
 def _zip_pieces(archive: ZipArchive, member: Member, where: str) -> Iterator[bytes]:
-    with archive.open(member) as reader:
-        while piece := _read(reader, member, where):
-            yield piece
-
-
-def _read(reader: BinaryIO, member: Member, where: str) -> bytes:
     try:
-        return reader.read(PIECE)
+        with archive.open(member) as reader:
+            while piece := reader.read(PIECE):
+                yield piece
     except IntegrityError as error:
         raise ArchiveError(
             Reason.DAMAGED,

@@ -67,8 +67,8 @@ class UnpackedFile:
 
     Args:
         path: relative to the folder, POSIX.
-        mode: permission bits that its archive told, to be compared with a manifest; the file on
-            the disk is 0600 until `freeze`. 0 when the archive told none.
+        mode: permission bits that its archive told, to be compared with a manifest; 0 when it
+            told none. On the disk only the run bit of the owner is left of them.
         size: bytes written.
         digest: of these bytes.
     """
@@ -156,7 +156,8 @@ class Staging:
         parent, _, name = path.rpartition("/")
         digest = hashlib.sha256()
         with self.trouble("make a file in"):
-            file = os.open(name, _NEW_FILE, 0o600, dir_fd=self._enter(parent))
+            bits = 0o600 | mode & stat.S_IXUSR
+            file = os.open(name, _NEW_FILE, bits, dir_fd=self._enter(parent))
         try:
             written = 0
             for piece in pieces:  # what reading raises is the reader's
@@ -258,7 +259,7 @@ def _write(file: int, piece: bytes | memoryview) -> int:
 def freeze(
     folder: Path, files: Collection[UnpackedFile] | None = None, *, movable: bool = False
 ) -> None:
-    """Make a folder read-only and lasting: files 0444, folders 0555, all synced.
+    """Make a folder read-only and lasting: files 0444, or 0555 with a run bit, folders 0555.
 
     Args:
         folder: filled by `Staging`.
@@ -301,7 +302,7 @@ def _frozen_file(descriptor: int, folder: Path, path: str, status: os.stat_resul
             expected="a plain file with one name",
             got=f"{kind} with {status.st_nlink} names",
         )
-    os.fchmod(descriptor, 0o444)
+    os.fchmod(descriptor, 0o555 if status.st_mode & stat.S_IXUSR else 0o444)
     return status.st_size
 
 
