@@ -49,6 +49,11 @@ FILES = [
     Command("cosign3", f"verify-blob-attestation {_SIGNATURE} {_BLOB} {{file}}"),
     Command("cosign2", f"verify-blob-attestation {_BUNDLES} {_SIGNATURE} {_BLOB} {{file}}"),
 ]
+_MODEL = "--type https://model_signing/signature/v1.0"
+MODEL = [
+    Command("cosign3", f"verify-blob-attestation {_MODEL} {_BLOB} {{file}}"),
+    Command("cosign2", f"verify-blob-attestation {_BUNDLES} {_MODEL} {_BLOB} {{file}}"),
+]
 SKOPEO = Command(
     "skopeo",
     "--policy {policy} --registries.d {registries} copy docker://{image} dir:{folder}",
@@ -109,6 +114,7 @@ EVERY = [
     *LAYOUT,
     *REGISTRY,
     *FILES,
+    *MODEL,
     SKOPEO,
     PUSH_REFERRERS,
     PUSH_SIGNATURE,

@@ -329,6 +329,12 @@ class TestWithoutSignatures:
     def test_checksums_that_are_not_there(self, offer: Offer) -> None:
         assert reasons(decide(offer, policy(trust=Trust.CHECKSUMS))) == {Reason.NO_CHECKSUMS}
 
+    def test_what_is_offered_must_hold(self) -> None:
+        rules = policy(trust=Trust.OFFERED)
+        assert "nobody has signed" in decide(Offer(listed=True), rules).notes[0]
+        assert "nothing is asked" in decide(Offer(), rules).notes[0]
+        assert reasons(decide(Offer(fault="damaged"), rules)) == {Reason.NO_CHECKSUMS}
+
     def test_none_is_noted_every_time(self) -> None:
         found = decide(Offer(), policy(trust=Trust.NONE))
         assert found.accepted

@@ -46,6 +46,7 @@ _VERBS = {
     "key": ("key", "Make, import, list and export the keys that sign."),
     "sign": ("sign", "Sign files: FILE.sigstore.json beside each."),
     "verify": ("verify", "Verify what is signed: layouts, archives, files, folders, registries."),
+    "model": ("model", "Pack, sign, publish and verify model releases."),
     "assemble": ("assemble", "Assemble packages of pipelines for servers and clients."),
     "rebuild": ("rebuild", "Build an image again, compare it, and sign that it is the same."),
     "store": ("store", "Look at, verify, fill and clean the store."),

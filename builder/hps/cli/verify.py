@@ -106,7 +106,7 @@ def command(
 
     if len(things) > 1 and (asked is not None or bundle is not None):
         raise UsageError("--digest and --bundle are for one WHAT", got=f"{len(things)}")
-    policy, policy_name = _policy(context, policy_file, keys, things)
+    policy, policy_name = chosen_policy(context, policy_file, keys, things)
     digest = None if asked is None else _digest(asked)
     chosen = [_Thing.of(thing, bundle) for thing in things]
     for one in chosen:
@@ -310,10 +310,14 @@ def _client(
         yield registry
 
 
-def _policy(
+def chosen_policy(
     context: click.Context, given: Path | None, keys: tuple[Path, ...], things: tuple[str, ...]
 ) -> "tuple[Policy, str]":
-    """The policy, and what it is called."""
+    """The policy that the options ask for, and what it is called.
+
+    Raises:
+        UsageError: they contradict each other, it cannot be read, or lies in what it should judge.
+    """
     from hps.trust.policy import Policy
 
     if given is not None and keys:

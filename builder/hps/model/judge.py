@@ -119,7 +119,10 @@ def group_refusals(release: ModelRelease, others: Sequence[ModelRelease]) -> Ite
 
 
 def _judge_unsigned(offer: Offer, policy: ModelPolicy, known: Known) -> Judgement:
-    if policy.trust is Trust.NONE:
+    nothing = policy.trust is Trust.NONE
+    if policy.trust is Trust.OFFERED:
+        nothing = not offer.listed and not offer.fault
+    if nothing:
         note = "nothing is asked of it: nobody says whose it is, or that it is whole"
         return Judgement((), Change.UNKNOWN, (note,), known)
     if offer.fault or not offer.listed:

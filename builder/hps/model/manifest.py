@@ -106,6 +106,15 @@ def read(documents: Sequence[bytes], keys: Iterable[TrustedKey]) -> Signed:
     return Signed(None, strange=strange)
 
 
+def claimed(document: bytes) -> ModelRelease:
+    """What a manifest says, whoever signed it: for its own author, never for a decision.
+
+    Raises:
+        MalformedError: it is none of a model.
+    """
+    return release_of(Statement.from_bytes(_envelope(document).payload))
+
+
 def statement_of(release: ModelRelease) -> Statement:
     """The statement about a release; raises ValueError when it is not one to be signed."""
     try:

@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import Any, Self
 
 from hps.digest import Digest
+from hps.errors import ConfigError
 from hps.model.release import LAST_SEQUENCE, read_time, time_text
 from hps.oci.shape import fields, items, text
-from hps.trust.policy import TrustedKey
+from hps.trust.policy import Policy, TrustedKey
 from hps.trust.predicates import MODEL
 
 _MOST_KEYS = 1000
@@ -20,6 +21,7 @@ class Trust(StrEnum):
 
     SIGNATURE = "require-signature"
     CHECKSUMS = "checksums"
+    OFFERED = "offered"  # whatever checksums it has; those that are there must hold
     NONE = "none"
 
 
@@ -58,6 +60,24 @@ class ModelPolicy:
     first: int = 1
     forget_with_keys: bool = False
     runtime: Mapping[str, str] | None = None
+
+    @classmethod
+    def of(cls, policy: Policy) -> Self:
+        """The keys of a policy file, and how many of them it asks for.
+
+        What it requires of model releases (`predicate = "model"`) says which keys count and how
+        many; without that any one key counts that may sign them.
+
+        Raises:
+            ConfigError: it requires several such things: a release has one set of signers.
+        """
+        required = [one for one in policy.requirements if one.predicate_type == MODEL]
+        if len(required) > 1:
+            raise ConfigError("the policy requires more than one thing of model releases")
+        if not required:
+            return cls(keys=policy.keys)
+        keys = tuple(key for key in policy.keys if key.name in required[0].keys)
+        return cls(keys=keys, threshold=required[0].threshold)
 
     def counts(self, key: TrustedKey) -> bool:
         """Whether a signature of this key makes a release good."""

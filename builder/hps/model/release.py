@@ -30,7 +30,7 @@ _MOST_MEMBERS = 64
 _MOST_REQUIREMENTS = 32
 _LONGEST_TEXT = 200
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_NAME = re.compile(r"[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,126}[A-Za-z0-9]|[A-Za-z0-9]")
+_NAME = re.compile(r"[A-Za-z0-9](?!.*\.\.)[A-Za-z0-9._-]{0,62}[A-Za-z0-9]|[A-Za-z0-9]")
 _WORD = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _COMPARISON = re.compile(r"[<>=!~]=?|===")
 _IDENTITY = "hps-model-release-v1"
@@ -222,18 +222,12 @@ def fits(requirement: str, version: str) -> bool:
 
 def check_name(value: object) -> str:
     """The name of a model or group, which also Triton takes; raises ValueError."""
-    name = text(value, "the name of a model")
-    if not _NAME.fullmatch(name):
-        raise ValueError(
-            f"{name[:100]!r} cannot be the name of a model: up to 128 ASCII letters, digits, "
-            "dots, hyphens and underscores, without .., begun and ended by a letter or digit"
-        )
-    return name
+    return _named(value, "a model")
 
 
 def check_channel(value: object) -> str:
     """The name of a channel; raises ValueError."""
-    return _word(value, "a channel")
+    return _named(value, "a channel")
 
 
 def time_text(when: datetime) -> str:
@@ -320,6 +314,16 @@ def _group(value: object) -> Group:
 def _member(value: object) -> Member:
     found = fields(value, "hps.group.members", ("name", "digest"))
     return Member(check_name(found["name"]), Digest.parse(text(found["digest"], "a member")))
+
+
+def _named(value: object, what: str) -> str:
+    found = text(value, f"the name of {what}")
+    if not _NAME.fullmatch(found):
+        raise ValueError(
+            f"{found[:100]!r} cannot be the name of {what}: up to 64 ASCII letters, digits, dots, "
+            "hyphens and underscores, without .., begun and ended by a letter or digit"
+        )
+    return found
 
 
 def _word(value: object, what: str) -> str:
