@@ -56,6 +56,7 @@ def nginx(program: str, tmp_path: Path) -> Iterator[Nginx]:
 
 def basic(folder: Path, password: str = PASSWORD) -> Basic:
     file = folder / "password"
+    file.touch(0o600)
     file.write_text(f"{password}\n")
     return Basic(USER, Secret(file=file))
 

@@ -7,6 +7,7 @@ and RFC 6750 (Bearer).
 import base64
 import os
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,15 +16,17 @@ from typing import Protocol
 from hps.monitor.source import SourceError, Trouble
 
 _LONGEST = 16 << 10  # bytes; tokens of clouds have a few thousand
+# The group may read: so Kubernetes gives a secret to a user that is not root (fsGroup).
+_OTHERS = stat.S_IRWXO | stat.S_IWGRP | stat.S_IXGRP
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Secret:
-    """Where a secret is: in a file, or in a variable of the environment.
+    """Where a secret is: in the first line of a file, or in a variable of the environment.
 
-    A file is read at every use, so that one that is replaced (a mounted Kubernetes secret) counts
-    from the next request on.
+    A file is read at every use, so that one that is replaced (a mounted Kubernetes secret, which
+    is a link that is turned) counts from the next request on.
     """
 
     file: Path | None = None
@@ -34,9 +37,9 @@ class Secret:
         """The secret, without the line end behind it.
 
         Raises:
-            SourceError: REFUSED: it is not there, empty, or no single line of text.
+            SourceError: REFUSED: it is not there, empty, no text, or others may read its file.
         """
-        text = self._given().removesuffix("\n").removesuffix("\r")
+        text = self._given().partition("\n")[0].removesuffix("\r")
         if not text or len(text) > _LONGEST or not text.isprintable():
             raise self._unusable("it is not one line of text that can be printed")
         return text
@@ -48,19 +51,30 @@ class Secret:
                 raise self._unusable("the variable is not set")
             return text
         try:
-            with self.file.open("rb") as file:
+            # O_NONBLOCK: opening a FIFO would wait for a writer.
+            descriptor = os.open(self.file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                self._check(os.fstat(descriptor))
                 return file.read(_LONGEST + 3).decode()
         except UnicodeDecodeError:
             raise self._unusable("it is not UTF-8") from None  # the cause would show it
         except OSError as error:
             raise self._unusable(error.strerror or "it cannot be read") from error
 
-    def _unusable(self, why: str) -> SourceError:
+    def _check(self, state: os.stat_result) -> None:
+        if not stat.S_ISREG(state.st_mode):
+            raise self._unusable("it is no plain file")
+        if state.st_mode & _OTHERS:
+            raise self._unusable(
+                "others may read or change it", f"chmod 600 {self.file}, and change the secret"
+            )
+
+    def _unusable(self, why: str, hint: str = "") -> SourceError:
         place = f"the variable {self.variable}" if self.file is None else f"the file {self.file}"
         return SourceError(
             Trouble.REFUSED,
             f"the secret in {place} cannot be used: {why}",
-            hint=f"put the secret into {place}",
+            hint=hint or f"put the secret into {place}",
         )
 
 

@@ -1,0 +1,120 @@
+"""What `type = "general"` means: HTTP, FTP as wget took it, or a folder of this machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from hps.config.monitor import FtpSource, GeneralSource
+from hps.config.monitor import Secret as NamedSecret
+from hps.errors import ConfigError, FetchError
+from hps.monitor.sources.credentials import Authorization, Basic, Bearer, Secret
+from hps.monitor.sources.http import HttpPlace
+from hps.monitor.sources.local import LocalPlace
+from hps.store import url as address
+from hps.store.local_file import to_path
+
+# By the end of its name, where nothing else says that a model is one file.
+_TAR = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_PACKED = (*_TAR, ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip")
+_FTP_PORTS = {"ftp": 21, "ftps": 990}
+
+
+@dataclass(frozen=True, slots=True)
+class FtpPlace:
+    """An FTP address, as settings of the kind `ftp`, whose adapter takes it from there."""
+
+    settings: FtpSource
+
+
+Place = HttpPlace | LocalPlace | FtpPlace
+
+
+def is_packed(model: str, unpacked: str | None) -> bool:
+    """Whether a model is published as one file.
+
+    Args:
+        model: its name at the source.
+        unpacked: the one folder in it (Paddle Serving's `--unpacked_filename`), if that is said.
+    """
+    return unpacked is not None or model.lower().endswith(_PACKED)
+
+
+def place_of(source: GeneralSource, *, packed: bool, environment: Mapping[str, str]) -> Place:
+    """Where settings of the kind `general` lead.
+
+    `host` is an address, or without a scheme what wget takes for one: a host, and HTTP. What
+    begins with a slash is a folder of this machine. `path` and names are plain and not encoded.
+
+    Raises:
+        ConfigError: the address holds a password, or is of a kind that nobody knows.
+    """
+    host = _with_scheme(source.host)
+    scheme = urlsplit(host).scheme
+    try:
+        if scheme in _FTP_PORTS:
+            return FtpPlace(_ftp(source, host))
+        if scheme == "file":
+            folder = to_path(host) / source.path.strip("/")
+            return LocalPlace(
+                folder=folder, model=source.model, donefile=source.donefile, packed=packed
+            )
+        return HttpPlace(
+            base=address.join(host, *filter(None, source.path.split("/"))),
+            model=source.model,
+            donefile=source.donefile,
+            packed=packed,
+            authorization=_authorization(source, environment),
+            authority=None if source.ca is None else Path(source.ca),
+        )
+    except FetchError as error:
+        raise ConfigError(
+            error.message, expected=error.expected, hint="correct `host` of this source"
+        ) from error
+
+
+def secret_of(named: NamedSecret, environment: Mapping[str, str]) -> Secret:
+    """The secret that settings name."""
+    return Secret(
+        file=None if named.file is None else Path(named.file),
+        variable=named.variable,
+        environment=environment,
+    )
+
+
+def _with_scheme(host: str) -> str:
+    if host.startswith("/"):
+        return Path(host).as_uri()
+    return host if "://" in host else f"http://{host}"
+
+
+def _authorization(source: GeneralSource, environment: Mapping[str, str]) -> Authorization | None:
+    if source.token is not None:
+        return Bearer(secret_of(source.token, environment))
+    if source.password is not None:
+        return Basic(source.user or "", secret_of(source.password, environment))
+    return None
+
+
+def _ftp(source: GeneralSource, host: str) -> FtpSource:
+    parts = urlsplit(host)
+    if parts.password is not None:
+        raise ConfigError(
+            f"the address {address.redact(host)} holds a password",
+            hint="put it into a file or a variable and name that in `password`",
+        )
+    path = f"{unquote(parts.path).rstrip('/')}/{source.path.lstrip('/')}"
+    return FtpSource.model_validate(
+        {
+            "type": "ftp",
+            "host": parts.hostname or "",
+            "port": parts.port or _FTP_PORTS[parts.scheme],
+            "user": source.user or unquote(parts.username or ""),
+            "password": source.password,
+            "tls": "implicit" if parts.scheme == "ftps" else "none",
+            "ca": source.ca,
+            "path": path,
+            "model": source.model,
+            "donefile": source.donefile,
+        }
+    )
