@@ -22,6 +22,8 @@ PURE = (
     "canonical.py digest.py errors.py config/schema.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py lock/records.py "
     "lock/text.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
     "archive/paths.py archive/refusal.py archive/tar_header.py model/member_names.py "
+    "model/checksums.py model/donefile.py model/judge.py model/manifest.py model/paths.py model/policy.py "
+    "model/probe.py model/refusal.py model/release.py "
     "layer/entry.py oci/image.py build/graph.py build/kept.py build/reasons.py "
     "build/licences.py build/sbom.py release/provenance.py sdk/catalogue.py "
     "sdk/config_pbtxt.py sdk/package.py sdk/wheel.py"

@@ -39,6 +39,15 @@ def test_checksums_and_bare_digests_of_others_are_read() -> None:
         assert donefile.read(text.encode()) == Hint(digest=BLOB.digest)
 
 
+def test_what_it_states_for_an_archive() -> None:
+    assert donefile.read(WRITTEN).archive_digest("model.tar.gz") == BLOB.digest
+    listed = donefile.read(f"{BLOB.digest.hex}  model.tar.gz\n".encode())
+    assert listed.archive_digest("model.tar.gz") == BLOB.digest
+    assert listed.archive_digest("other.tar.gz") is None
+    assert donefile.read(BLOB.digest.hex.encode()).archive_digest("any") == BLOB.digest
+    assert donefile.read(b"done").archive_digest("any") is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [

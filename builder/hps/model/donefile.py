@@ -56,6 +56,17 @@ class Hint:
     checksums: tuple[ReleaseFile, ...] = ()
     digest: Digest | None = None
 
+    def archive_digest(self, name: str) -> Digest | None:
+        """The sha256 that it states for a packed model, if it states one.
+
+        Args:
+            name: of the archive where it lies. What hps wrote names one archive, wherever that
+                was put.
+        """
+        if self.archive is not None:
+            return self.archive.blob.digest
+        return next((one.digest for one in self.checksums if one.path == name), self.digest)
+
 
 def write(release: ModelRelease, manifest: bytes, archive: Packed | None = None) -> bytes:
     """The donefile of a release.
