@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -24,6 +25,7 @@ from hps.model.archive_encoders import Encoder, gzip, plain, zstd
 from hps.model.archive_zip import ZipWriter
 from hps.model.extract import Top, unpack
 from hps.model.packing import PackFolder
+from hps.model.paths import check_path, check_paths
 from tests.model.test_extract import MODEL, on_disk, staging
 
 # What a model packs to, in every year and on every machine: no compressor is asked.
@@ -195,6 +197,43 @@ def test_places_that_cannot_be(tmp_path: Path) -> None:
         write_archive(folder, tmp_path / "no" / "x", form=Form.TAR)
     with pytest.raises(ArchiveError, match="unsafe name"):
         write_archive(folder, tmp_path / "x", form=Form.TAR, top="../m")
+
+
+def _is_path(text: str) -> bool:
+    try:
+        check_path(text)
+    except ValueError:
+        return False
+    return True
+
+
+PART = st.text(st.characters(blacklist_categories=("Cc", "Cs")), min_size=1, max_size=20)
+PATHS = st.lists(PART, min_size=1, max_size=4).map("/".join).filter(_is_path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(PATHS, st.binary(max_size=2000), min_size=1, max_size=6), st.data())
+def test_whatever_is_packed_comes_out_again(files: dict[str, bytes], data: st.DataObject) -> None:
+    """And what a list of files lets in, both let in; but for the devices of Windows."""
+    try:
+        check_paths(files)
+    except ValueError:
+        return
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        for path, content in files.items():
+            (top / "m" / path).parent.mkdir(parents=True, exist_ok=True)
+            (top / "m" / path).write_bytes(content)
+        form = data.draw(st.sampled_from(Form))
+        try:
+            written = write_archive(top / "m", top / "out", form=form)
+        except ArchiveError as error:
+            if error.reason is not Reason.NAME_RESERVED:
+                raise
+            return
+        (top / "s").mkdir(mode=0o700)
+        assert unpack(top / "out", top / "s") == written.files
+        assert on_disk(top / "s") == files
 
 
 @settings(max_examples=60, deadline=None)

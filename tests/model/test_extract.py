@@ -104,7 +104,8 @@ def test_the_top_folder_is_taken_away_or_not(tmp_path: Path) -> None:
 def test_what_is_odd_and_harmless(tmp_path: Path) -> None:
     """Of old and of careful writers."""
     odd = (
-        header(b"old/", b"\0", mode=0o755, magic=bytes(8))  # v7: a folder by its slash
+        member(b"BZh9.txt", b"0")  # the first bytes of bzip2
+        + header(b"old/", b"\0", mode=0o755, magic=bytes(8))  # v7: a folder by its slash
         + pax((b"comment", b"0123abcd"), kind=b"g")  # git archive
         + pax((b"mtime", b"1.5"), (b"SCHILY.xattr.user.a", b"\xff"), (b"LIBARCHIVE.x", b"1"))
         + member(b"./old//a", b"1")
@@ -124,7 +125,7 @@ def test_what_is_odd_and_harmless(tmp_path: Path) -> None:
     unpack(put(tmp_path, odd), target)
     long = f"old/{'l' * 120}"
     assert on_disk(target) == {
-        "old/a": b"1", long: b"2", "old/b": b"3", "old/in/c": b"4", "old/d": b"5", "old/e": b"6",
+        "BZh9.txt": b"0", "old/a": b"1", long: b"2", "old/b": b"3", "old/in/c": b"4", "old/d": b"5", "old/e": b"6",
     }  # fmt: skip
 
 
@@ -248,6 +249,20 @@ def test_what_others_put_into_the_folder_is_noticed(tmp_path: Path) -> None:
         assert raised.value.fault is StagingFault.CHANGED, harm
     with pytest.raises(StagingError):
         freeze(tmp_path / "nothing")
+
+
+def test_who_watches_can_end_it(tmp_path: Path) -> None:
+    archive = put(tmp_path, member(b"a", b"1" * 5000) + member(b"b", bytes(3 << 20)) + END)
+    seen: list[int] = []
+    unpack(archive, staging(tmp_path, "whole"), watch=seen.append)
+    assert sum(seen) == 5000 + (3 << 20)
+    assert max(seen) <= 1 << 20
+
+    def enough(_: int) -> None:
+        raise TimeoutError("the deadline is over")
+
+    with pytest.raises(TimeoutError):
+        unpack(archive, staging(tmp_path, "ended"), watch=enough)
 
 
 def test_a_refusal_leaves_no_thread_that_reads(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import BinaryIO, Literal
 
 from hps.archive import tar_header
 from hps.archive.ahead import ahead
-from hps.archive.decompress import PIECE, codec_of
+from hps.archive.decompress import PIECE, Codec, codec_of
 from hps.archive.paths import Limits, is_root
 from hps.archive.refusal import ArchiveError, Reason
 from hps.archive.tar_stream import Tape, members
@@ -23,7 +23,7 @@ from hps.archive.whole_stream import unpacked
 from hps.archive.zip_archive import Member, ZipArchive
 from hps.errors import IntegrityError
 from hps.model.member_names import MemberNames, portable
-from hps.model.staging import Room, Staging, UnpackedFile, free_bytes
+from hps.model.staging import Room, Staging, Trouble, UnpackedFile, Watch, free_bytes
 
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # APPNOTE.TXT 4.3.7, and 4.3.16 for an empty one
 _FORMS = "a tar (plain, gz, bz2, xz, zst) or a zip"
@@ -79,6 +79,7 @@ def unpack(
     durable: bool = False,
     room: Room = free_bytes,
     reserve: int = _RESERVE,
+    watch: Watch = lambda _: None,
 ) -> tuple[UnpackedFile, ...]:
     """Unpack a tar (plain, gz, bz2, xz, zst) or zip; its bytes say which it is, not its name.
 
@@ -92,6 +93,8 @@ def unpack(
         durable: whether files and names are synced; `freeze` does so too.
         room: asks for free space.
         reserve: bytes left free on the disk.
+        watch: called with the length of each piece that is written, at most 1 MiB; what it raises
+            ends the unpacking.
 
     Returns:
         All files, sorted bytewise by path.
@@ -103,8 +106,7 @@ def unpack(
     limits = limits or ModelLimits()
     where = archive.name
     with (
-        Staging(staging, room=room, reserve=reserve) as target,
-        target.trouble("unpack into"),
+        Staging(staging, room=room, reserve=reserve, watch=watch) as target,
         _opened(archive) as file,
         # Closed before the file is: a thread reads ahead, and descriptors are used again.
         closing(_offers(file, where, limits, target)) as offers,
@@ -190,44 +192,59 @@ class _Wanted:
 @contextmanager
 def _opened(archive: Path) -> Iterator[BinaryIO]:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with os.fdopen(os.open(archive, flags), "rb", buffering=0) as file:
+    with _reading(archive.name):
+        file = os.fdopen(os.open(archive, flags), "rb", buffering=0)
+    with file:
         yield file
+
+
+def _reading(where: str) -> Trouble:
+    return Trouble(f"cannot read {where}")
 
 
 def _offers(
     file: BinaryIO, where: str, limits: ModelLimits, target: Staging
 ) -> Generator[_Offer, None, None]:
-    head = os.pread(file.fileno(), tar_header.BLOCK, 0)
+    with _reading(where):
+        head = os.pread(file.fileno(), tar_header.BLOCK, 0)
     if head.startswith(_ZIP):
         yield from _zip_offers(file, where, limits, target)
         return
-    codec = codec_of(head)
-    if codec == "none":
-        _check_tar(head, where)
+    codec = _codec(head, where)
     packed = os.fstat(file.fileno()).st_size
     with ahead(unpacked(file, codec, where)) as pieces:
-        tape = Tape(pieces, where, limits, packed)
+        tape = Tape(_read(pieces, where), where, limits, packed)
         for one in members(tape, limits, packed):
             yield _Offer(one.path, one.folder, one.mode, one.size, one.pieces)
 
 
-def _check_tar(head: bytes, where: str) -> None:
-    """Tell a file that is no archive at all from one that is damaged."""
+def _read(pieces: Iterator[bytes], where: str) -> Iterator[bytes]:
+    with _reading(where):
+        yield from pieces
+
+
+def _codec(head: bytes, where: str) -> Codec:
+    """What a tar is packed with; a tar that is not is told first, whatever its first name is."""
     try:
         tar_header.check_sum(head, where)
-    except (ArchiveError, IndexError) as error:
-        if head[: tar_header.BLOCK] == bytes(tar_header.BLOCK):
-            return  # a tar without members
-        raise ArchiveError(
-            Reason.NO_ARCHIVE, f"{where} is no archive", expected=_FORMS, got=head[:16]
-        ) from error
+    except (ArchiveError, IndexError) as error:  # the latter for a few bytes
+        codec = codec_of(head)
+        if codec == "none" and head != bytes(tar_header.BLOCK):  # a tar without members
+            raise ArchiveError(
+                Reason.NO_ARCHIVE, f"{where} is no archive", expected=_FORMS, got=head[:16]
+            ) from error
+        return codec
+    return "none"
 
 
 def _zip_offers(
     file: BinaryIO, where: str, limits: ModelLimits, target: Staging
 ) -> Generator[_Offer, None, None]:
     # By descriptor, so that each member is read from the file that was judged.
-    archive = ZipArchive(Path(f"/proc/self/fd/{file.fileno()}"), where, limits, unflagged="utf-8")
+    with _reading(where):
+        archive = ZipArchive(
+            Path(f"/proc/self/fd/{file.fileno()}"), where, limits, unflagged="utf-8"
+        )
     target.expect(sum(member.size for member in archive.members))
     for name in archive.folders:
         yield _Offer("" if is_root(name) else name, True, 0, 0, iter(()))
@@ -238,7 +255,7 @@ def _zip_offers(
 
 def _zip_pieces(archive: ZipArchive, member: Member, where: str) -> Iterator[bytes]:
     try:
-        with archive.open(member) as reader:
+        with _reading(where), archive.open(member) as reader:
             while piece := reader.read(PIECE):
                 yield piece
     except IntegrityError as error:

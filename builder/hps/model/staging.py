@@ -23,6 +23,7 @@ from hps.digest import Digest
 from hps.errors import HpsError
 
 Room = Callable[[int], int]  # free bytes of the disk on which a descriptor's file lies
+Watch = Callable[[int], object]  # is told how many bytes came; what it raises ends the work
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -92,18 +93,27 @@ class Staging:
         folder: made by the caller, mode 0700; on an error what is in it is the caller's to remove.
         room: asks for free space, in bytes.
         reserve: bytes that are left free on the disk.
+        watch: called after each piece that is written.
 
     Raises:
         StagingError: others may write there, or something lies there.
     """
 
-    def __init__(self, folder: Path, *, room: Room = free_bytes, reserve: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        room: Room = free_bytes,
+        reserve: int = 0,
+        watch: Watch = lambda _: None,
+    ) -> None:
         self._name = str(folder)
+        self._watch = watch
         self._room = room
         self._reserve = reserve
         self._chain: list[tuple[str, int]] = []  # open folders, each below the one before it
         self._made: set[str] = {""}
-        with self.trouble("use"):
+        with self._trouble("use"):
             self._top = os.open(folder, _FOLDER)
         try:
             self._check_private()
@@ -125,7 +135,7 @@ class Staging:
 
     def expect(self, size: int) -> None:
         """Make sure that there is room for `size` bytes more; raises StagingError."""
-        with self.trouble("ask for the room of"):
+        with self._trouble("ask for the room of"):
             free = self._room(self._top)
         if size + self._reserve > free:
             raise StagingError(
@@ -138,7 +148,7 @@ class Staging:
 
     def folder(self, path: str) -> None:
         """Make a folder and its parents; one that was made here is fine."""
-        with self.trouble("make a folder in"):
+        with self._trouble("make a folder in"):
             self._enter(path)
 
     def file(
@@ -155,31 +165,31 @@ class Staging:
         self.expect(size)
         parent, _, name = path.rpartition("/")
         digest = hashlib.sha256()
-        with self.trouble("make a file in"):
+        with self._trouble("make a file in"):
             bits = 0o600 | mode & stat.S_IXUSR
             file = os.open(name, _NEW_FILE, bits, dir_fd=self._enter(parent))
         try:
             written = 0
             for piece in pieces:  # what reading raises is the reader's
                 digest.update(piece)
-                with self.trouble("write into"):
+                with self._trouble("write into"):
                     written += _write(file, piece)
+                self._watch(len(piece))
         finally:
             os.close(file)
         return UnpackedFile(path, mode, written, Digest(digest.hexdigest()))
 
     def sync(self) -> None:
         """Make all files and names last."""
-        with self.trouble("write into"):
+        with self._trouble("write into"):
             for descriptor, _, _ in _walk(self._top):
                 os.fsync(descriptor)
 
-    def trouble(self, doing: str) -> "_Trouble":
-        """Turns an OSError of the block into a StagingError."""
-        return _Trouble(f"cannot {doing} {self._name}")
+    def _trouble(self, doing: str) -> "Trouble":
+        return Trouble(f"cannot {doing} {self._name}")
 
     def _check_private(self) -> None:
-        with self.trouble("look at"):
+        with self._trouble("look at"):
             found = os.fstat(self._top)
             inside = os.listdir(self._top)
         if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
@@ -216,8 +226,12 @@ class Staging:
             os.close(self._chain.pop()[1])
 
 
-class _Trouble:
-    """Says what the operating system refused; a context manager."""
+class Trouble:
+    """A context manager that turns an OSError of its block into a StagingError.
+
+    Args:
+        message: what cannot be done.
+    """
 
     def __init__(self, message: str) -> None:
         self._message = message
@@ -273,7 +287,7 @@ def freeze(
     """
     expected = None if files is None else {file.path: file.size for file in files}
     found: dict[str, int] = {}
-    with _Trouble(f"cannot freeze {folder}"):
+    with Trouble(f"cannot freeze {folder}"):
         top = os.open(folder, _FOLDER)
         try:
             for descriptor, path, status in _walk(top):
