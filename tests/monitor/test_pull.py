@@ -14,8 +14,9 @@ import pytest
 from hps.digest import Digest
 from hps.errors import HpsError
 from hps.monitor.pull import pull
+from hps.monitor.pull_folder import Begun, PullFolder
 from hps.monitor.pulled import Cause, Effort, PullError
-from hps.monitor.source import Caps, Source, SourceError, Trouble
+from hps.monitor.source import Caps, Found, Source, SourceError, Trouble
 from tests import servers
 from tests.monitor.sources.contract import QUICK, contents, noise
 from tests.monitor.sources.http_lab import HASTY, HttpLab, dated, partial
@@ -202,6 +203,38 @@ def test_what_was_kept_is_hashed_as_it_lies_on_the_disk(lab: HttpLab, folder: Pa
     source = lab.source()
     pulled = pull(source, folder, effort=QUICK)
     assert pulled.files[0].digest == Digest.of(packed.read_bytes())
+
+
+def test_a_whole_model_that_turned_out_wrong_is_not_carried_on(lab: HttpLab, folder: Path) -> None:
+    body = noise(9 * MIB)
+    lab.model(servers.fine(body, etag='"v1"'), head=servers.fine(body, etag='"v1"'))
+    for _ in range(2):
+        assert whole(lab.source(), folder) == body
+        (folder / "packed").write_bytes(b"?" + body[1:])
+    assert lab.ranges() == [None, None]
+
+
+def test_a_note_of_other_bytes_goes_before_new_ones_come(folder: Path) -> None:
+    """Else another process could carry on the second file as if it were the first."""
+    first = Found("", 9 * MIB, {"etag": '"v1"'})
+    second = Found("", 9 * MIB, {"modified": "1"})
+    one = PullFolder(folder)
+    one.note(Begun(first, settled=True))
+    assert PullFolder(folder).begun("") == Begun(first, settled=True)
+    one.note(Begun(second, settled=False))
+    assert PullFolder(folder).begun("") is None
+
+
+@pytest.mark.parametrize("note", [b"", b"{}", b"[]", b"\xff", b'{"path": "", "size": 1}', None])
+def test_a_note_that_cannot_be_read_or_is_of_another_boot_is_none(
+    folder: Path, note: bytes | None
+) -> None:
+    made = PullFolder(folder)
+    made.note(Begun(Found("", None, {"etag": '"v1"'}), settled=True))
+    (file,) = (folder / "begun").iterdir()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_bytes().strip()
+    file.write_bytes(file.read_bytes().replace(boot, b"another") if note is None else note)
+    assert PullFolder(folder).begun("") is None
 
 
 @pytest.mark.parametrize("kind", ["link", "hard-link", "fifo", "folder"])

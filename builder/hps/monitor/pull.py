@@ -45,7 +45,8 @@ def pull(
     Args:
         source: stays open.
         folder: of this model and this host's user alone; made if need be. What an earlier pull
-            left there is carried on with where that is safe, and removed elsewhere.
+            that did not come to its end left there is carried on with where that is safe, and
+            removed elsewhere.
         caps: beyond which nothing is pulled.
         effort: how hard to try.
         stop: looked at between pieces and in every wait. Who sets it also closes the source,
@@ -91,27 +92,29 @@ class _Pull:
         self._announced = 0
         self._held = 0  # bytes of the files of this round, the one at work included
         self._received = 0
+        self._looked_at = 0  # `_received` when the free space was asked for
 
     def run(self) -> Pulled:
-        before = self._look()
-        for number in range(1, self._effort.rounds + 1):
-            if number > 1:
-                self._wait(delay(number - 1, self._deadlines))
-                before = self._look()
+        rounds = self._effort.rounds
+        for number in range(1, rounds + 1):
+            before = self._look()
             files = self._round(before)
-            after = self._look()
-            if files is not None and before.is_like(after):
-                return self._finished(files, before, after)
-            before = after
+            if files is not None:
+                after = self._look()
+                if before.is_like(after):
+                    return self._finished(files, before, after)
+            if number < rounds:
+                self._wait(delay(number, self._deadlines))
         raise PullError(
             Cause.UNSTEADY,
-            f"{self._source.name} changed during each of {self._effort.rounds} pulls",
+            f"{self._source.name} changed during each of {rounds} pulls",
             hint="publish less often than a pull takes, or replace the model by a rename",
         )
 
     def _finished(self, files: list[PulledFile], before: Look, after: Look) -> Pulled:
         try:
             self._folder.make_last([file.path for file in files])
+            self._folder.forget()
         except OSError as error:
             raise _disk(error) from error
         return Pulled(tuple(files), before, after, self._received)
@@ -195,7 +198,6 @@ class _Pull:
         with self._source.read(found, content.size) as reading:
             self._begin(found, content, reading)
             pace = Pace(self._deadlines, time.monotonic())
-            looked_at = content.size
             for piece in reading.pieces:
                 self._check()
                 if content.size + len(piece) > self._most(found, reading, content.size):
@@ -207,8 +209,8 @@ class _Pull:
                 content.write(piece)
                 self._received += len(piece)
                 self._advance(len(piece))
-                if content.size - looked_at >= _LOOKED_AT:
-                    looked_at = content.size
+                if self._received - self._looked_at >= _LOOKED_AT:
+                    self._looked_at = self._received
                     self._demand(0)
                 if pace.is_too_slow(len(piece), time.monotonic()):
                     raise SourceError(

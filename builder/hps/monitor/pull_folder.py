@@ -121,9 +121,11 @@ class PullFolder:
         """Remember what a file will be the beginning of; large ones for other processes too."""
         path, size = begun.found.path, begun.found.size
         self._begun[path] = begun
+        file = self._folder / _note(path)
+        # An older note would speak of bytes that are no longer there.
+        file.unlink(missing_ok=True)
         if not begun.settled or (size is not None and size < _NOTED):
             return
-        file = self._folder / _note(path)
         file.parent.mkdir(mode=0o700, exist_ok=True)
         with replacing(file) as out:
             out.write(_as_json(begun))
@@ -142,6 +144,12 @@ class PullFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return _from_json(data, path)
+
+    def forget(self) -> None:
+        """Remove all notes: these files are whole, and if they are wrong none is carried on."""
+        self._begun.clear()
+        for name in (self._folder / _NOTES).glob("*"):
+            name.unlink()
 
     def make_last(self, paths: Collection[str]) -> None:
         """Bring the files to the disk (fsync(2)); many of them in one go (syncfs(2)).

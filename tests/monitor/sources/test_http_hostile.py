@@ -156,7 +156,7 @@ def test_a_body_without_length_is_taken_to_its_end(lab: HttpLab) -> None:
     assert all_of(source, found) == (0, BODY)
 
 
-@pytest.mark.parametrize("head", [405, 501])
+@pytest.mark.parametrize("head", [403, 405, 501])
 def test_a_server_without_head_is_asked_for_one_byte(lab: HttpLab, head: int) -> None:
     lab.model(partial(b"x", f"bytes 0-0/{len(BODY)}"), HEAD, head=servers.status(head))
     (found,) = lab.source().model()

@@ -44,7 +44,8 @@ _LISTING = 8 << 20  # bytes of a page that lists a folder
 _HEAD_SECONDS = 60.0
 _HELD = 1.0  # seconds after which a piece is handed on though it is not full
 _OK, _PARTIAL, _UNMODIFIED = 200, 206, 304
-_NO_HEAD = frozenset({405, 501})
+# 403: addresses that are signed for one method, as object stores give them out.
+_NO_HEAD = frozenset({403, 405, 501})
 _UNSATISFIABLE = 416
 
 
