@@ -500,6 +500,9 @@ def _regressions() -> Iterator[Attack]:
     yield Attack("CVE-2025-8291", ZIP[:at] + located + ZIP[at:], Reason.CONTRADICTION)
     # cpython#149486: symbolic links without a name.
     yield Attack("cpython-149486", header(b"", b"2", link=b"/etc") + END, Reason.LINK)
+    # cpython#151558: a hard link becomes a copy of a link, which leads out from where it lies now.
+    data = header(b"d/s", b"2", link=b"../f") + header(b"h", b"1", link=b"d/s") + END
+    yield Attack("cpython-151558", data, Reason.LINK, member="d/s")
     # cpython#157190: a hard link to a symbolic link changes the mode of what lies outside.
     data = header(b"s", b"2", link=b"/etc/passwd") + header(b"h", b"1", link=b"s", mode=0o777)
     yield Attack("cpython-157190", data + END, Reason.LINK)
