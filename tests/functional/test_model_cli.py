@@ -191,8 +191,9 @@ def test_a_second_signature_meets_a_threshold(desk: Desk) -> None:
     assert desk.reasons("ocr", "--policy", policy, code=16) == {"threshold-not-met"}
     assert desk.run("sign", "ocr", "--key", "ann").split() == ["ocr/model.ann.sig"]
     desk.verify("ocr", "--policy", policy)
-    desk.run("sign", "ocr", "--key", "models")
-    desk.verify("ocr", "--policy", policy)
+    words = ("--key", "ann", "--format", "tar.zst")
+    assert desk.run("sign", "ocr", *words).split() == ["ocr-1.tar.zst"]
+    desk.verify("ocr", "ocr-1.tar.zst", "--policy", policy)
     assert "signatures of its last release" in desk.told("pack", "ocr", "--next", "--key", "models")
 
 

@@ -84,13 +84,16 @@ def sign_models(
     return releases
 
 
-def add_signature(folder: Path, signer: AuthorisedSigner, *, watch: Watch = lambda _: None) -> str:
+def add_signature(
+    folder: Path, signer: AuthorisedSigner, *, watch: Watch = lambda _: None
+) -> tuple[ModelRelease, str]:
     """Sign the release of a folder with a further key, after holding the folder against it.
 
     Whose signature is there already is not looked at: who signs has to know what.
 
     Returns:
-        The name of the manifest that was written: `model.NAME.sig`, called after the key.
+        The release, and the name of the manifest that was written: `model.NAME.sig`, called after
+        the key.
 
     Raises:
         UsageError: there is no release, or the folder is not what it lists.
@@ -110,7 +113,7 @@ def add_signature(folder: Path, signer: AuthorisedSigner, *, watch: Watch = lamb
     word = "".join(each for each in signer.name if each.isascii() and each.isalnum())
     name = f"model.{word or signer.public.fingerprint[:16]}.sig"
     write_manifest(folder, manifest.sign(release, signer), name)
-    return name
+    return release, name
 
 
 def check_packed(release: ModelRelease, packed: Iterable[ReleaseFile], where: Path) -> None:
