@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,11 @@ import pytest
 
 from hps.cli.main import run
 from hps.model import checksums, manifest
+from hps.trust.bundle import Bundle
 from hps.trust.file_key import FileKey
 from hps.trust.key_store import KeyStore, Purpose
 from hps.trust.secret import Secrets
-from tests.model.releases import CONTENT, files, write
+from tests.model.releases import CONTENT, files, release, write
 
 EPOCH = "1793534400"  # 2026-11-01
 PROBE = {"inputs": {"x": {"datatype": "FP32", "shape": [1, 2], "data": [[0.5, 1]]}}}
@@ -218,6 +219,22 @@ def test_a_group_is_good_together_only(desk: Desk) -> None:
     desk.run("pack", "ocr", "det", "--next", *words[2:])
     assert desk.reasons("again", "det", *KEY, code=32) == {"group-incomplete"}
     assert "--group" in desk.told("pack", "ocr", "det", *words[:4])
+
+
+def test_what_another_tool_signed_is_taken_when_told_so(desk: Desk) -> None:
+    statement = manifest.statement_of(release())
+    bare = {key: value for key, value in statement.predicate.items() if key != "hps"}
+    signer = KeyStore(desk.folder / "keys", Secrets({})).open("models")
+    bundle = Bundle.sign(replace(statement, predicate=bare), signer)
+    (desk.model / "model.sig").write_bytes(bundle.as_bytes())
+    assert desk.reasons("ocr", *KEY, code=32) == {"unsequenced"}
+    (verdict,) = desk.verify("ocr", *KEY, "--unsequenced")
+    assert verdict["release"]["sequence"] is None
+    assert "older one could pass" in verdict["notes"][0]
+    assert "of another tool" in desk.told("sign", "ocr", "--key", "ann")
+    assert "has no number" in desk.told("pack", "ocr", "--next", "--key", "models")
+    (desk.model / "run.sh").write_bytes(b"else")
+    assert desk.reasons("ocr", *KEY, "--unsequenced", code=64) == {"digest-mismatch"}
 
 
 def test_checksums_alone(desk: Desk) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hps.model.member_names import portable
 from hps.model.paths import LONGEST, MOST_FILES, MOST_PARTS, check_path, check_paths, folded
 
 GOOD = ["a", ".hidden", "1/model.py", "weights/ä b.bin", "a/" * (MOST_PARTS - 1) + "a", "模型/权重"]
@@ -105,6 +106,15 @@ def test_what_is_let_in_stays_below_its_folder_and_has_one_form(path: str) -> No
     assert len(path.encode()) <= LONGEST
     assert unicodedata.normalize("NFC", path) == path
     assert folded(folded(path)) == folded(path)
+
+
+@given(st.text(max_size=30) | st.text("./\\ aAäÄ:\x00\n\u0308\u3000¹", max_size=12))
+def test_what_can_be_released_can_be_unpacked(path: str) -> None:
+    try:
+        check_path(path)
+    except ValueError:
+        return
+    assert portable(path, depth=MOST_PARTS) == path
 
 
 @given(st.lists(st.text("aAbß/\u017fs", min_size=1, max_size=5), max_size=5))
