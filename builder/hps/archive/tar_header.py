@@ -5,6 +5,8 @@ POSIX.1-2001, pax, "ustar Interchange Format" and "pax Extended Header"; GNU tar
 the reader's.
 """
 
+from collections.abc import Iterator
+
 from hps.archive.refusal import ArchiveError, Reason
 
 BLOCK = 512
@@ -76,19 +78,19 @@ def records(data: bytes, kind: bytes, where: str) -> dict[str, str]:
     return found
 
 
-def _pairs(data: bytes, where: str) -> list[tuple[bytes, bytes]]:
-    found = []
-    while data:
-        length, blank, _ = data.partition(b" ")
-        whole = blank and length.isdigit() and len(length) < _DIGITS
-        if not whole or not len(length) + 2 <= int(length) <= len(data):
+def _pairs(data: bytes, where: str) -> Iterator[tuple[bytes, bytes]]:
+    at = 0
+    while at < len(data):
+        blank = data.find(b" ", at, at + _DIGITS)
+        length = data[at : max(blank, at)]
+        end = at + int(length) if length.isdigit() else 0
+        if not blank + 1 < end <= len(data):
             raise ArchiveError(Reason.DAMAGED, f"{where}: a damaged extended header")
-        record, data = data[len(length) + 1 : int(length)], data[int(length) :]
-        key, equals, value = record.partition(b"=")
+        key, equals, value = data[blank + 1 : end].partition(b"=")
         if not equals or not value.endswith(b"\n"):
             raise ArchiveError(Reason.DAMAGED, f"{where}: a damaged extended header")
-        found.append((key, value[:-1]))
-    return found
+        yield key, value[:-1]
+        at = end
 
 
 def text(raw: bytes, where: str) -> str:

@@ -14,6 +14,10 @@ from hps.archive.decompress import PIECE, XZ_MEMORY, ZSTD_WINDOW, Codec, damage
 from hps.archive.refusal import ArchiveError, Reason
 
 _PACKED_PIECE = 1 << 17  # decoders copy what they did not consume: keep that small
+# Streams, frames and blocks of next to nothing take time and give no bytes; writers whose blocks
+# are small on average do not exist.
+_MOST_STREAMS, _STREAM_BYTES = 16, 4096
+_MOST_STEPS, _STEP_BYTES = 1 << 20, 256
 _ZSTD_MAGIC = 0xFD2FB528  # RFC 8878, 3.1.1
 _ZSTD_SKIPPABLE = 0x184D2A50  # and the fifteen above it (RFC 8878, 3.1.2)
 
@@ -66,13 +70,15 @@ def _decoded(
     file: BinaryIO, fresh: Callable[[], _Decoder], where: str, *, several: bool
 ) -> Iterator[bytes]:
     decoder = fresh()
+    streams = made = 0
     while True:
         packed = b""
         if decoder.eof:
             packed = decoder.unused_data or file.read(_PACKED_PIECE)
             if not packed:
                 return
-            if not several:
+            streams += 1
+            if not several or streams > _MOST_STREAMS + made // _STREAM_BYTES:
                 fault = f"{where} goes on behind the end of its compressed stream"
                 raise ArchiveError(Reason.TRAILING, fault)
             decoder = fresh()
@@ -82,6 +88,7 @@ def _decoded(
                 raise ArchiveError(Reason.TRUNCATED, f"{where} is cut off")
         data = decoder.decompress(packed, PIECE)
         if data:
+            made += len(data)
             yield data
 
 
@@ -94,14 +101,23 @@ def _zstd(file: BinaryIO, where: str) -> Iterator[bytes]:
     with decoder.stream_reader(
         cast("BinaryIO", frames), read_size=_PACKED_PIECE, read_across_frames=True, closefd=False
     ) as reader:
-        yield from iter(lambda: reader.read(PIECE), b"")
+        while piece := reader.read(PIECE):
+            frames.made += len(piece)
+            yield piece
     frames.finish()
 
 
 class _Frames:
-    """A file that is read by a decoder, and whose frames of zstd are counted out meanwhile."""
+    """A file that is read by a decoder, and whose frames of zstd are counted out meanwhile.
+
+    Args:
+        file: with the frames.
+        where: the archive, for errors.
+    """
 
     def __init__(self, file: BinaryIO, where: str) -> None:
+        self.made = 0  # bytes that came out of the decoder
+        self._steps = 0
         self._file = file
         self._where = where
         self._walk = _walk(where)
@@ -113,6 +129,8 @@ class _Frames:
         """As of any file."""
         data = self._file.read(size)
         self._see(data)
+        if self._steps > _MOST_STEPS + self.made // _STEP_BYTES:
+            raise ArchiveError(Reason.BOMB, f"{self._where} consists of empty blocks")
         return data
 
     def finish(self) -> None:
@@ -138,6 +156,7 @@ class _Frames:
             self._held += data[at : at + step]
             at += step
             if len(self._held) == self._wanted:
+                self._steps += 1
                 self._pass, self._wanted, self._inside = self._walk.send(self._held)
                 self._held = b""
 

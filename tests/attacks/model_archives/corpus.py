@@ -328,6 +328,13 @@ def _tar_readings() -> Iterator[Attack]:
 
 
 def _stream_readings() -> Iterator[Attack]:
+    yield Attack(
+        "bz2-empty-streams", bz2.compress(b"") * 5000 + bz2.compress(HONEST), Reason.TRAILING
+    )
+    tiny = b"\x28\xb5\x2f\xfd\x00\x00" + bytes(3) * (3 << 19) + b"\x01\0\0"
+    yield Attack("zst-empty-blocks", tiny, Reason.BOMB)
+    slow = pax(*[(b"a", b"")] * 150_000, (b"path", b"../x")) + member(b"../x") + END
+    yield Attack("pax-many-records", slow, Reason.NAME_PARENT)
     random = zlib.compress(bytes(range(256)), 0) * 900
     body = member(b"w", random) + END
     packers = {
