@@ -247,7 +247,7 @@ def endless(piece: bytes = b"x" * 65536) -> Behaviour:
     def behave(exchange: Exchange) -> None:
         exchange.close_connection = True
         exchange.head(200, {"Connection": "close"})
-        while not exchange.hostile.stopping.is_set():
+        while exchange.command != "HEAD" and not exchange.hostile.stopping.is_set():
             exchange.body(piece)
 
     return behave
