@@ -20,7 +20,7 @@ from typing import Any
 
 from hps.errors import HpsError
 from hps.monitor.generations import Generations
-from hps.monitor.journal import RECORDS, Journal, repair
+from hps.monitor.journal import RECORDS, Journal, highest_fence, repair
 from hps.monitor.ownership import owned
 from hps.monitor.sighting import Mark
 from hps.monitor.state import State
@@ -80,9 +80,10 @@ class Host:
         Raises:
             HpsError: the journal or the lock cannot be written.
         """
+        fence = highest_fence(self.folder / "journal")
         with (
+            owned(self.folder / "lock", now=1.0, at_least=fence) as ownership,
             Journal(self.folder / "journal", keep=2) as journal,
-            owned(self.folder / "lock", now=1.0, at_least=journal.fence) as ownership,
         ):
             return self._run(journal, ownership.fence, version)
 
@@ -93,7 +94,7 @@ class Host:
         staged = [] if state.busy is None else [state.busy.number]
         self.generations.keep_only(state.retained)
         self.generations.clean([*staged, state.highest + 1])
-        mark = Mark(f"donefile {version}", f"model {version}", settled=True)
+        mark = Mark(f"donefile {version}", "others", f"model {version}", settled=True)
         if not mark.is_like(state.last_mark):
             state = advance(state, Offered(mark), Moment(0.0), RULES)
         now, failures = 0.0, 0

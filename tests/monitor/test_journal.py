@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hps.monitor.disk import DiskError
-from hps.monitor.journal import RECORDS, Journal, JournalError, Record, read, repair, timestamp
+from hps.monitor.journal import (
+    RECORDS,
+    Journal,
+    JournalError,
+    Record,
+    highest_fence,
+    read,
+    repair,
+    timestamp,
+)
 from tests.faults.disks import mounted
 
 
@@ -45,6 +54,7 @@ def test_a_new_journal_is_empty(folder: Path) -> None:
         assert journal.last is None
         assert (journal.fence, journal.cut, journal.history()) == (0, 0, ())
     assert read(folder) == ()
+    assert highest_fence(folder / "not there") == 0
 
 
 def test_the_last_record_is_there_after_a_new_start(folder: Path) -> None:
@@ -214,6 +224,7 @@ def test_another_monitor_is_noticed_before_anything_is_written(folder: Path) -> 
 def test_an_overtaken_monitor_stops(folder: Path) -> None:
     with Journal(folder) as journal:
         append(journal, 1, fence=5)
+        assert highest_fence(folder) == 5
         with pytest.raises(JournalError, match="not this monitor's any more"):
             append(journal, 2, fence=4)
 

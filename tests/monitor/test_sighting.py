@@ -210,6 +210,21 @@ def test_a_donefile_that_tells_is_enough() -> None:
     assert eye.news(at(9), found({}), after=1) is News.NEW
 
 
+@pytest.mark.parametrize("token", ["etag", "weak-etag", "id"])
+def test_servers_behind_one_name_that_disagree_are_pulled_from_at_a_slow_pace(token: str) -> None:
+    """Each of them has ETags and inodes of its own; the donefile is the same."""
+    eye = Eye()
+
+    def donefile(server: int, second: int) -> Found:
+        return found({"modified": str(EPOCH + second), token: str(server)})
+
+    assert eye.news(donefile(1, 0)) is News.NEW
+    seen = [eye.news(donefile(look % 2, 0), after=10) for look in range(90)]
+    assert set(seen) == {News.SAME, News.CHECK}
+    assert seen.count(News.CHECK) <= 3
+    assert eye.news(donefile(1, 30), after=10) is News.NEW
+
+
 @pytest.mark.parametrize("nonsense", ["", "nan", "inf", "-inf", "1e999", "yesterday", "٣"])
 def test_a_time_that_is_none_is_no_time(nonsense: str) -> None:
     eye, odd = Eye(), found({"modified": nonsense})
@@ -225,7 +240,12 @@ def test_names_that_are_no_text_have_a_mark() -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [None, [], {}, {"donefile": "a", "model": "b", "settled": 1}, {"donefile": "a"}]
+    "record",
+    [
+        *(None, [], {}, {"donefile": "a"}),
+        {"donefile": "a", "others": "b", "model": "c", "settled": 1},
+        {"donefile": "a", "others": "b", "model": 3, "settled": True},
+    ],
 )
 def test_a_mark_that_is_none_is_refused(record: object) -> None:
     with pytest.raises(ValueError):

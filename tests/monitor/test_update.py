@@ -47,7 +47,7 @@ ALL = (*PREPARED, Step.LOAD, Step.PROBE, Step.ACTIVATE)
 
 
 def mark(number: int, *, settled: bool = True) -> Mark:
-    return Mark(f"donefile {number}", f"model {number}", settled)
+    return Mark(f"donefile {number}", "others", f"model {number}", settled)
 
 
 def known(sequence: int) -> Known:

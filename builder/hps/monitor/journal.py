@@ -92,7 +92,9 @@ _FIELDS = ("number", "time", "fence", "update", "entry", "state")
 
 
 class Journal:
-    """The journal, open for the one monitor that owns the model.
+    """The journal, open for the one monitor that owns the model (`hps.monitor.ownership`).
+
+    Opening it removes what a killed process left, so nobody else may be writing it.
 
     Args:
         folder: made when missing, for this user alone to write.
@@ -141,7 +143,7 @@ class Journal:
         """Write one record and make it last; when this returns, power may fail.
 
         Args:
-            entry: what happened.
+            entry: what happened; text in it is printable, whole numbers are the only ones.
             state: all that is known now.
             update: the generation that it is about; 0 for none.
             time: seconds since the epoch.
@@ -153,6 +155,9 @@ class Journal:
         """
         with explained("look at", self.path):
             self._check_alone(fence)
+        if self._count > self._most_records or self._size > self._most_bytes:
+            with contextlib.suppress(DiskError):  # another time, then
+                self.compact()
         number = 1 if self.last is None else self.last.number + 1
         record = Record(number, timestamp(time), fence, update, entry, state)
         line = record.as_line()
@@ -162,9 +167,6 @@ class Journal:
             self._write(line)
         self.last, self.fence = record, fence
         self._count += 1
-        if self._count > self._most_records or self._size > self._most_bytes:
-            with contextlib.suppress(DiskError):  # the record is written; another time, then
-                self.compact()
         return record
 
     def compact(self) -> None:
@@ -176,9 +178,15 @@ class Journal:
         """
         records = _latest(self.history(), self._keep)
         data = b"".join(one.as_line() for one in records)
+        new = self.path.with_name(_COMPACT)
         with explained("write", self.path):
-            descriptor = _write_new(self.path.with_name(_COMPACT), data)
-            self.path.with_name(_COMPACT).replace(self.path)
+            descriptor = _write_new(new, data)
+            try:
+                new.replace(self.path)
+            except OSError:
+                os.close(descriptor)
+                new.unlink(missing_ok=True)
+                raise
             os.close(self._file)
             self._file = descriptor
             self._measure(len(data), len(records))
@@ -267,6 +275,16 @@ def read(folder: Path) -> tuple[Record, ...]:
         finally:
             os.close(descriptor)
     return _parse(data, path)[0]
+
+
+def highest_fence(folder: Path) -> int:
+    """The highest fence that ever wrote to a journal, for who is about to own the model.
+
+    Raises:
+        JournalError: it is damaged.
+        DiskError: it cannot be read.
+    """
+    return max((one.fence for one in read(folder)), default=0)
 
 
 def repair(folder: Path) -> tuple[Path | None, int]:

@@ -122,8 +122,8 @@ def owned(path: Path, *, now: float, at_least: int = 0) -> Iterator[Ownership]:
     Args:
         path: of the lock file, made when missing; its folder must be there.
         now: seconds since the epoch, to tell others since when.
-        at_least: the highest fence that the journal has; the new one is above it, also when the
-            lock file was lost.
+        at_least: the highest fence that the journal has (`journal.highest_fence`); the new one is
+            above it, also when the lock file was lost.
 
     Raises:
         OwnershipError: another process has it; says which.

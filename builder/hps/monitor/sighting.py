@@ -25,6 +25,8 @@ from hps.oci.shape import fields, text
 
 # Tokens that differ whenever the content does. An inode may stay, a weak ETag may, too.
 _TELLING = frozenset({"digest", "checksum", "etag", "modified"})
+# Tokens that say so wherever the question is asked.
+_SAYING = frozenset({"digest", "checksum", "modified"})
 _TODAY = 86_400.0  # seconds by which a time of the source may lie ahead of ours and be believed
 
 
@@ -44,40 +46,60 @@ class Mark:
     """By what one sighting is told from another; kept in the journal.
 
     Args:
-        donefile: digest of its content and tokens.
+        donefile: digest of its content and of what its tokens say about a publish.
+        others: digest of tokens of the donefile that may change without one: behind some load
+            balancers each server has ETags and inodes of its own.
         model: digest of the names, sizes and tokens of all files.
         settled: whether these tokens can never come to stand for other bytes than those that
             were read after this sighting.
     """
 
     donefile: str
+    others: str
     model: str
     settled: bool
 
     @classmethod
     def of(cls, look: Look, *, settled: bool = False) -> Self:
         """The mark of what was seen."""
-        donefile = look.donefile
-        content = [] if donefile is None else [Digest.of(donefile.content).hex]
-        files = [] if donefile is None else [donefile.found]
-        return cls(_digest(content, files), _digest([], look.model), settled)
+        model = _digest([_facts(one, one.tokens) for one in look.model])
+        if look.donefile is None:
+            return cls(_digest([]), _digest([]), model, settled)
+        found = look.donefile.found
+        saying = {key: found.tokens[key] for key in _SAYING & found.tokens.keys()}
+        telling = saying or found.tokens
+        content = Digest.of(look.donefile.content).hex
+        return cls(
+            _digest([content, _facts(found, telling)]),
+            _digest(_facts(found, found.tokens)),
+            model,
+            settled,
+        )
 
     @classmethod
     def from_json(cls, value: object) -> Self:
         """Read what `as_json` gave; raises ValueError."""
-        found = fields(value, "mark", ("donefile", "model", "settled"))
-        settled = found["settled"]
-        if not isinstance(settled, bool):
+        found = fields(value, "mark", ("donefile", "others", "model", "settled"))
+        if not isinstance(found["settled"], bool):
             raise ValueError("mark.settled is not a truth value")  # noqa: TRY004 - one kind
-        donefile, model = text(found["donefile"], "donefile"), text(found["model"], "model")
-        return cls(donefile, model, settled)
+        return cls(
+            text(found["donefile"], "mark.donefile"),
+            text(found["others"], "mark.others"),
+            text(found["model"], "mark.model"),
+            found["settled"],
+        )
 
     def as_json(self) -> dict[str, Any]:
         """For the journal."""
-        return {"donefile": self.donefile, "model": self.model, "settled": self.settled}
+        return {
+            "donefile": self.donefile,
+            "others": self.others,
+            "model": self.model,
+            "settled": self.settled,
+        }
 
     def is_like(self, other: "Mark | None") -> bool:
-        """Whether both show the same, settled or not."""
+        """Whether both are of one publish, as far as can be seen; settled or not."""
         return other is not None and (self.donefile, self.model) == (other.donefile, other.model)
 
 
@@ -88,7 +110,7 @@ class Pace:
     Args:
         settle: rather than pull twice, wait up to so long for tokens to become final.
         quiet: for how long a model that changes under its old donefile must have been still.
-        blind: between two pulls of a model whose changes the source does not tell.
+        blind: between two pulls of a model whose changes the source does not tell for sure.
     """
 
     settle: float = 2.0
@@ -172,7 +194,7 @@ def _compare(
     if mark.model != last.model:
         still = max(wait, watch.since + pace.quiet - now)
         return Sighting(News.MOVING, mark, still) if still > 0 else Sighting(News.NEW, mark)
-    if not _tells(look):
+    if not _tells(look) or (last.settled and mark.others != last.others):
         blind = now - watch.pulled < pace.blind
         return Sighting(News.SAME if blind else News.CHECK, mark)
     if last.settled:
@@ -234,11 +256,10 @@ def _modified(found: Found) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _digest(content: list[str], files: Iterable[Found]) -> str:
-    facts = [[one.path, one.size, _sorted(one.tokens)] for one in files]
+def _facts(found: Found, tokens: Mapping[str, str]) -> list[object]:
+    return [found.path, found.size, sorted(tokens.items())]
+
+
+def _digest(facts: list[Any]) -> str:
     # ASCII: names from outside may hold what UTF-8 has no bytes for.
-    return str(Digest.of(json.dumps([content, facts], ensure_ascii=True).encode()))
-
-
-def _sorted(tokens: Mapping[str, str]) -> list[tuple[str, str]]:
-    return sorted(tokens.items())
+    return str(Digest.of(json.dumps(facts, ensure_ascii=True).encode()))
