@@ -44,10 +44,23 @@ class Publisher:
             if self.random.random() < self.badness / 4:
                 self.published.append(self._version(len(self.published)))
             number = len(self.published) - 1
-            behave = self._behaviour(self.published[number], f'"v{number}"')
+            make = self._head if exchange.command == "HEAD" else self._body
+            behave = make(self.published[number], f'"v{number}"')
         behave(exchange)
 
-    def _behaviour(self, body: bytes, etag: str) -> Behaviour:
+    def _head(self, body: bytes, etag: str) -> Behaviour:
+        """What HEAD tells is right, or no answer at all.
+
+        A server that tells neither length nor ETag can send half of a file as a whole one, and
+        nobody can know without a manifest.
+        """
+        if self.random.random() >= self.badness / 2:
+            return servers.fine(body, etag=etag)
+        return self.random.choice(
+            [servers.status(500), servers.status(404), servers.reset(), servers.hang_up()]
+        )
+
+    def _body(self, body: bytes, etag: str) -> Behaviour:
         """The right answer, or one of many wrong ones."""
         chance = self.random
         if chance.random() >= self.badness:

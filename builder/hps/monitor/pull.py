@@ -101,7 +101,7 @@ class _Pull:
             files = self._round(before)
             if files is not None:
                 after = self._look()
-                if before.is_like(after):
+                if before.is_like(after) and _has_sizes(files, after):
                     return self._finished(files, before, after)
             if number < rounds:
                 self._wait(delay(number, self._deadlines))
@@ -333,6 +333,16 @@ class _Content:
             rest = rest[self._file.write(rest) :]
         self.hash.update(piece)
         self.size += len(piece)
+
+
+def _has_sizes(files: list[PulledFile], look: Look) -> bool:
+    """Whether nothing that came is shorter or longer than what its place tells of it now.
+
+    The look before may not have told a size, and then a wrong Content-Length was believed.
+    """
+    return all(
+        found.size in {None, file.size} for file, found in zip(files, look.model, strict=True)
+    )
 
 
 def _title(found: Found) -> str:
