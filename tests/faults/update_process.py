@@ -19,24 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from hps.errors import HpsError
+from hps.monitor.events import Done, Event, Failed, Moment, Offered, Rules, Served
 from hps.monitor.generations import Generations
 from hps.monitor.journal import RECORDS, Journal, highest_fence, repair
 from hps.monitor.ownership import owned
 from hps.monitor.sighting import Mark
 from hps.monitor.state import State
 from hps.monitor.transitions import Outcome, Step, outcome_of_error
-from hps.monitor.update import (
-    Done,
-    Event,
-    Failed,
-    Moment,
-    Offered,
-    Rules,
-    Served,
-    advance,
-    due,
-    recover,
-)
+from hps.monitor.update import advance, due, recover
 from tests.faults.tracer import Stop, trace, walk
 
 RULES = Rules(keep=1)

@@ -12,16 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hps.monitor.disk import DiskError
-from hps.monitor.journal import (
-    RECORDS,
-    Journal,
-    JournalError,
-    Record,
-    highest_fence,
-    read,
-    repair,
-    timestamp,
-)
+from hps.monitor.journal import RECORDS, Journal, JournalError, highest_fence, read, repair
+from hps.monitor.journal_record import Record, timestamp
+from hps.monitor.ownership import OwnershipLostError
 from tests.faults.disks import mounted
 
 
@@ -213,7 +206,7 @@ def test_what_a_killed_compaction_left_is_removed(folder: Path) -> None:
 def test_another_monitor_is_noticed_before_anything_is_written(folder: Path) -> None:
     with Journal(folder) as first, Journal(folder) as second:
         append(first, 1)
-        with pytest.raises(JournalError, match="written by somebody else"):
+        with pytest.raises(OwnershipLostError, match="written by somebody else"):
             append(second, 1, fence=2)
         append(first, 2)
     with Journal(folder) as late:
@@ -225,7 +218,7 @@ def test_an_overtaken_monitor_stops(folder: Path) -> None:
     with Journal(folder) as journal:
         append(journal, 1, fence=5)
         assert highest_fence(folder) == 5
-        with pytest.raises(JournalError, match="not this monitor's any more"):
+        with pytest.raises(OwnershipLostError, match="not this monitor's any more"):
             append(journal, 2, fence=4)
 
 
@@ -240,7 +233,7 @@ def test_a_file_that_was_taken_away_is_noticed(folder: Path, how: str) -> None:
             path.unlink()
         if how == "replaced":
             path.write_bytes(b"")
-        with pytest.raises(JournalError, match="not this monitor's any more"):
+        with pytest.raises(OwnershipLostError, match="not this monitor's any more"):
             append(journal, 2)
 
 
@@ -272,6 +265,24 @@ def test_a_full_disk_loses_no_record_and_ends(tmp_path: Path) -> None:
         with Journal(disk / "journal") as again:
             assert again.cut == 0
             assert [one.number for one in again.history()] == [1, 2]
+
+
+def test_a_clock_that_is_set_back_is_shown_and_changes_nothing(folder: Path) -> None:
+    with Journal(folder) as journal:
+        for time in (2e9, 0.0, 1e9):
+            journal.append({}, {}, update=0, time=time, fence=1)
+    with Journal(folder) as journal:
+        assert [one.number for one in journal.history()] == [1, 2, 3]
+        assert journal.last is not None
+        assert journal.last.time.startswith("2001-")
+
+
+def test_a_missing_record_at_the_end_is_not_taken_for_a_crash(folder: Path) -> None:
+    fill(folder, 4)
+    damage(folder, 2, "removed")
+    with pytest.raises(JournalError) as raised:
+        Journal(folder)
+    assert raised.value.details == ("line 3: record 4 follows 2",)
 
 
 def test_a_record_that_is_none_is_a_fault_in_the_caller(folder: Path) -> None:

@@ -33,6 +33,7 @@ class Eye:
         self.watch = Watch()
         self.last: Mark | None = None
         self.now = 50.0
+        self.today = float(EPOCH)
 
     def look(
         self, donefile: Found | None, *model: Found, content: bytes = b"", after: float = 0.0
@@ -44,7 +45,7 @@ class Eye:
             self.last,
             Look(seen, model or (at(-1000),)),
             now=self.now,
-            today=float(EPOCH),
+            today=self.today,
             pace=PACE,
         )
         if sighting.to_be_pulled:
@@ -154,6 +155,17 @@ def test_a_clock_that_is_wrong_changes_nothing(hours: int) -> None:
     assert eye.news(at(skew), at(skew), after=1.0) is News.NEW
     assert eye.last is not None
     assert eye.last.settled
+
+
+@pytest.mark.parametrize("today", [0.0, EPOCH - 1e7, EPOCH + 1e7])
+def test_our_own_clock_may_be_wrong_and_be_set(today: float) -> None:
+    eye = Eye()
+    assert eye.news(at(0), at(-10)) is News.NEW
+    eye.today = today
+    assert eye.news(at(0), at(-10), after=10) is News.SAME
+    assert eye.news(at(100), at(100), after=10) is News.SETTLING
+    eye.today = float(EPOCH)
+    assert eye.news(at(100), at(100), after=1) is News.NEW
 
 
 def test_a_file_from_the_future_settles_nothing() -> None:

@@ -11,6 +11,7 @@ from hps.errors import HpsError, IntegrityError, NotFoundError, StoreError
 from hps.model.refusal import Reason
 from hps.monitor.backoff import Backoff
 from hps.monitor.disk import DiskError
+from hps.monitor.pulled import Cause, PullError
 from hps.monitor.server import Fault, ServerError
 from hps.monitor.source import SourceError, Trouble
 from hps.monitor.transitions import (
@@ -111,6 +112,7 @@ def test_every_reason_code_has_an_outcome() -> None:
     ("error", "outcome", "reason"),
     [
         (SourceError(Trouble.STALLED, "x"), Outcome.PASSING, "stalled"),
+        (PullError(Cause.UNSTEADY, "x"), Outcome.PASSING, "unsteady"),
         (SourceError(Trouble.CHANGED, "x"), Outcome.GONE, "changed"),
         (SourceError(Trouble.TOO_LARGE, "x"), Outcome.CONTENT, "too-large"),
         (ServerError(Fault.UNKNOWN, "x"), Outcome.UNKNOWN, "load-unknown"),

@@ -18,13 +18,7 @@ from hps import canonical
 from hps.errors import UsageError
 from hps.model.policy import Known
 from hps.monitor.backoff import Backoff
-from hps.monitor.server import Fault
-from hps.monitor.sighting import Mark
-from hps.monitor.source import Trouble
-from hps.monitor.state import Cause, State
-from hps.monitor.transitions import Outcome, Phase, Step, outcome_of
-from hps.monitor.update import (
-    OPERATOR,
+from hps.monitor.events import (
     Done,
     Event,
     Failed,
@@ -35,11 +29,13 @@ from hps.monitor.update import (
     Served,
     Waiting,
     Wish,
-    advance,
-    due,
-    recover,
-    rollback_target,
 )
+from hps.monitor.server import Fault
+from hps.monitor.sighting import Mark
+from hps.monitor.source import Trouble
+from hps.monitor.state import Cause, State
+from hps.monitor.transitions import Outcome, Phase, Step, outcome_of
+from hps.monitor.update import OPERATOR, advance, due, recover, rollback_target
 
 RULES = Rules(retry=Backoff(1.0, 8.0), repeat=Backoff(100.0, 1000.0), load_time=60.0)
 PREPARED = (Step.PULL, Step.VERIFY, Step.STAGE, Step.INSPECT)
@@ -74,7 +70,8 @@ class Play:
             found = due(self.state, self.now, self.rules)
             assert found.step is step, found
             content = identity or f"content {found.number}"
-            self.send(Done(step, content, known(found.number) if step is Step.VERIFY else None))
+            seen = known(found.number) if step is Step.VERIFY else None
+            self.send(Done(step, content, known=seen))
         return self
 
     def fail(self, outcome: Outcome, reason: str = "why") -> "Play":
@@ -241,6 +238,16 @@ def test_what_the_source_took_back_is_forgotten() -> None:
     assert play.number() == 2
 
 
+def test_what_was_really_pulled_counts_and_not_what_was_seen_before() -> None:
+    play = Play().offer(1).send(Done(Step.PULL, "content 2", mark(2, settled=False)))
+    play.do(*ALL[1:])
+    assert play.last_mark() == mark(2, settled=False)
+    play.offer(3).do(Step.PULL, Step.VERIFY, identity="content 3").offer(4)
+    play.do(*ALL[2:]).send(Done(Step.PULL, "content 5", mark(4)))
+    play.do(*ALL[1:])
+    assert play.state.busy is None
+
+
 def test_a_load_without_an_answer_is_asked_about_and_never_issued_again() -> None:
     play = Play().live(1).offer(2).do(*PREPARED).fail(Outcome.UNKNOWN, "load-unknown")
     asked = 0
@@ -310,7 +317,9 @@ def test_a_hold_takes_out_of_the_server_what_is_not_live_yet(steps: int) -> None
 
 def test_what_may_answer_already_is_only_carried_on() -> None:
     play = Play().live(1).offer(2).do(*ALL[:-1]).fail(Outcome.UNKNOWN, "load-unknown")
-    play.wish(Wish.HOLD).wish(Wish.REFUSE)
+    play.wish(Wish.HOLD)
+    with pytest.raises(UsageError, match="may answer requests already"):
+        play.wish(Wish.REFUSE)
     play.wait()
     play.ask(2)
     play.do(Step.ACTIVATE)
@@ -425,6 +434,33 @@ def test_a_server_that_lost_the_live_generation_gets_it_back_whatever_it_says() 
     assert play.state.barred == ()
 
 
+def test_a_revived_generation_that_answers_wrongly_is_loaded_afresh() -> None:
+    play = Play().live(1).ask().do(Step.LOAD).fail(Outcome.CONTENT, "probe-failed")
+    assert play.place() == (Phase.STAGED, Step.WITHDRAW)
+    assert play.wait() == 1.0
+    play.do(Step.WITHDRAW, Step.LOAD, Step.PROBE, Step.ACTIVATE)
+
+
+def test_a_rollback_that_comes_too_late_to_stop_an_update_follows_it() -> None:
+    play = Play().live(1).live(2).offer(3).do(*ALL[:-1]).fail(Outcome.PASSING)
+    play.wish(Wish.ROLLBACK, 1)
+    play.wait()
+    play.ask(2, 3)
+    play.do(Step.ACTIVATE, Step.INSPECT, Step.LOAD, Step.PROBE, Step.ACTIVATE)
+    assert play.state.live is not None
+    assert play.state.live.number == 1
+
+
+def test_a_rollback_outlives_a_server_that_lost_what_it_was_to_stop() -> None:
+    play = Play().live(1).live(2).offer(3).do(*ALL[:-1]).fail(Outcome.PASSING)
+    play.wish(Wish.ROLLBACK, 1)
+    play.wait()
+    play.ask()
+    play.do(Step.INSPECT, Step.LOAD, Step.PROBE, Step.ACTIVATE)
+    assert play.state.reason_against("content 3") == OPERATOR  # it does not come back by itself
+    assert play.last_mark() == mark(3)
+
+
 def test_a_revival_that_fails_gives_way_to_something_newer() -> None:
     play = Play().live(1).ask().fail(Outcome.CONTENT).offer(2)
     play.wait()
@@ -463,6 +499,8 @@ def test_an_answer_to_what_was_not_asked_is_a_fault_in_the_caller() -> None:
         Play().send(Done(Step.PULL))
     with pytest.raises(ValueError, match="not what was to be done"):
         Play().offer(1).send(Done(Step.LOAD))
+    with pytest.raises(ValueError, match="no identity"):
+        Play().offer(1).send(Done(Step.PULL))
     with pytest.raises(ValueError, match="no failure"):
         Play().offer(1).fail(Outcome.DONE)
 
@@ -524,7 +562,7 @@ class World:
         identity = self.offered[1].identity
         wrong = f"garbage {number} {self.garbage // 2}"
         self.pulled[number] = wrong if self.corrupts else identity
-        return Done(Step.PULL, self.pulled[number])
+        return Done(Step.PULL, self.pulled[number], self.offered[0])
 
     def _prepare(self, step: Step, number: int, content: Content) -> Event:
         if not self.disk:

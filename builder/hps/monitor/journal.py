@@ -8,87 +8,38 @@ keeps what is whole.
 """
 
 import contextlib
-import itertools
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from hps import canonical
-from hps.digest import Digest
 from hps.errors import HpsError
 from hps.monitor.disk import DiskError, explained
-from hps.oci.shape import fields, text
+from hps.monitor.journal_record import (
+    LONGEST_LINE,
+    Parsed,
+    Record,
+    latest,
+    parse,
+    salvage,
+    timestamp,
+    whole,
+)
+from hps.monitor.ownership import OwnershipLostError
 from hps.store.filesystem import sync_folder
 
 RECORDS = "records.jsonl"
 _COMPACT = "records.compact"  # a new file that was not yet renamed
-_LONGEST_LINE = 1 << 20  # bytes; an honest record has a few thousand
 _LARGEST = 256 << 20  # bytes of a file that is read at all
 _RECORDS_AN_UPDATE = 32  # on average; an update that failed for days is not kept in every detail
 _COMPACT_FROM = 4 << 20  # bytes
 
 
 class JournalError(HpsError):
-    """The journal of a model is damaged, or somebody else writes it."""
+    """The journal of a model is damaged, and not by a crash."""
 
     reference = "journal-damaged"
     exit_code = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line.
-
-    Args:
-        number: counts up by one, without gaps.
-        time: when it was written, RFC 3339 in UTC with milliseconds, by this host's clock.
-        fence: of the monitor that wrote it (`hps.monitor.ownership`).
-        update: the number of the generation that it is about; 0 for none.
-        entry: what happened, for people and `history`.
-        state: all that is known since (`hps.monitor.state`); dropped from old records.
-    """
-
-    number: int
-    time: str
-    fence: int
-    update: int
-    entry: Mapping[str, Any]
-    state: Mapping[str, Any] | None
-
-    def as_line(self) -> bytes:
-        """With its checksum and the line end."""
-        record = {
-            "number": self.number,
-            "time": self.time,
-            "fence": self.fence,
-            "update": self.update,
-            "entry": self.entry,
-            "state": self.state,
-        }
-        check = Digest.of(canonical.dumps(record))
-        return canonical.dumps({"check": str(check), "record": record}) + b"\n"
-
-    @classmethod
-    def from_line(cls, line: bytes) -> "Record":
-        """Read a line without its end; raises ValueError for one that is damaged."""
-        found = fields(canonical.loads(line, max_bytes=_LONGEST_LINE), "line", ("check", "record"))
-        record = fields(found["record"], "record", _FIELDS)
-        if str(Digest.of(canonical.dumps(record))) != found["check"]:
-            raise ValueError("the checksum does not fit")
-        for name in ("number", "fence", "update"):
-            if type(record[name]) is not int:
-                raise ValueError(f"{name} is no number")
-        if not isinstance(record["entry"], dict):
-            raise ValueError("entry is no object")  # noqa: TRY004 - one kind of fault
-        if not isinstance(record["state"], dict | None):
-            raise ValueError("state is no object")  # noqa: TRY004 - one kind of fault
-        return cls(**{**record, "time": text(record["time"], "time")})
-
-
-_FIELDS = ("number", "time", "fence", "update", "entry", "state")
 
 
 class Journal:
@@ -150,7 +101,7 @@ class Journal:
             fence: of this monitor.
 
         Raises:
-            JournalError: somebody else has written, or taken the file away.
+            OwnershipLostError: somebody else has written, or taken the file away.
             DiskError: the disk. The record does not count then, and may be tried again.
         """
         with explained("look at", self.path):
@@ -161,7 +112,7 @@ class Journal:
         number = 1 if self.last is None else self.last.number + 1
         record = Record(number, timestamp(time), fence, update, entry, state)
         line = record.as_line()
-        if len(line) > _LONGEST_LINE:
+        if len(line) > LONGEST_LINE:
             raise ValueError(f"a record of {len(line)} bytes is none")
         with explained("write", self.path):
             self._write(line)
@@ -176,7 +127,7 @@ class Journal:
             JournalError: it is damaged.
             DiskError: the disk; the file stays as it was.
         """
-        records = _latest(self.history(), self._keep)
+        records = latest(self.history(), self._keep, _RECORDS_AN_UPDATE * self._keep)
         data = b"".join(one.as_line() for one in records)
         new = self.path.with_name(_COMPACT)
         with explained("write", self.path):
@@ -196,7 +147,7 @@ class Journal:
         """All records; raises JournalError, DiskError."""
         with explained("read", self.path):
             data = _content(self._file, self.path)
-        return _parse(data[: self._size], self.path)[0]
+        return _sound(data[: self._size], self.path).records
 
     def close(self) -> None:
         """Close the file."""
@@ -219,15 +170,16 @@ class Journal:
     def _read(self) -> None:
         with explained("read", self.path):
             data = _content(self._file, self.path)
-        records, whole = _parse(data, self.path)
-        self.cut = len(data) - whole
+        found = _sound(data, self.path)
+        records = found.records
+        self.cut = len(data) - found.size
         if self.cut:
             with explained("cut", self.path):
-                os.ftruncate(self._file, whole)
+                os.ftruncate(self._file, found.size)
                 os.fsync(self._file)
         self.last = records[-1] if records else None
         self.fence = max((one.fence for one in records), default=0)
-        self._measure(whole, len(records))
+        self._measure(found.size, len(records))
 
     def _write(self, line: bytes) -> None:
         """Append, or leave the file as it was: half a line would be cut off at the next start."""
@@ -274,7 +226,7 @@ def read(folder: Path) -> tuple[Record, ...]:
             data = _content(descriptor, path)
         finally:
             os.close(descriptor)
-    return _parse(data, path)[0]
+    return _sound(data, path).records
 
 
 def highest_fence(folder: Path) -> int:
@@ -301,27 +253,17 @@ def repair(folder: Path) -> tuple[Path | None, int]:
     """
     path = folder / RECORDS
     with explained("repair", path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            lines = _content(descriptor, path).splitlines()
-        finally:
-            os.close(descriptor)
-        kept = _in_order(record for line in lines if (record := _maybe(line)) is not None)
-        if len(kept) == len(lines) and not _has_gaps(kept):
+        data = path.read_bytes()
+        found = parse(data)
+        if not found.faults:
             return None, 0
+        records, lost = salvage(data)
         aside = _free_name(folder)
-        data = b"".join(one.as_line() for one in _renumbered(kept))
-        os.close(_write_new(path.with_name(_COMPACT), data))
+        os.close(_write_new(path.with_name(_COMPACT), b"".join(one.as_line() for one in records)))
         aside.hardlink_to(path)  # there is a journal under its name at every moment
         path.with_name(_COMPACT).replace(path)
         sync_folder(folder)
-    return aside, len(lines) - len(kept)
-
-
-def timestamp(time: float) -> str:
-    """Seconds since the epoch as RFC 3339 has them, in UTC, with milliseconds."""
-    moment = datetime.fromtimestamp(time, UTC).replace(tzinfo=None)
-    return moment.isoformat(timespec="milliseconds") + "Z"
+    return aside, lost
 
 
 def _open(path: Path, flags: int = 0) -> int:
@@ -354,7 +296,7 @@ def _write_all(descriptor: int, data: bytes) -> None:
 def _content(descriptor: int, path: Path) -> bytes:
     size = os.fstat(descriptor).st_size
     if size > _LARGEST:
-        raise _damaged(path, [f"it has {size} bytes, at most {_LARGEST} are read"])
+        raise _damaged(path, (f"it has {size} bytes, at most {_LARGEST} are read",))
     pieces, offset = [], 0
     while offset < size:
         piece = os.pread(descriptor, min(1 << 20, size - offset), offset)
@@ -365,76 +307,17 @@ def _content(descriptor: int, path: Path) -> bytes:
     return b"".join(pieces)
 
 
-def _parse(data: bytes, path: Path) -> tuple[tuple[Record, ...], int]:
-    """The records, and how many bytes they take; only a last line that is torn is left out."""
-    records: list[Record] = []
-    faults: list[str] = []
-    whole = 0
-    lines = data.splitlines(keepends=True)
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = _line(line, records[-1].number if records else None)
-        except ValueError as error:
-            if number == len(lines):
-                break
-            faults.append(f"line {number}: {error}")
-            continue
-        records.append(record)
-        whole += len(line)
-    if faults:
-        raise _damaged(path, faults)
-    return tuple(records), whole
-
-
-def _line(line: bytes, before: int | None) -> Record:
-    if not line.endswith(b"\n"):
-        raise ValueError("it has no end")
-    record = Record.from_line(line[:-1])
-    if before is not None and record.number != before + 1:
-        raise ValueError(f"record {record.number} follows {before}")
-    return record
-
-
-def _maybe(line: bytes) -> Record | None:
-    try:
-        return Record.from_line(line)
-    except ValueError:
-        return None
-
-
-def _in_order(records: Iterable[Record]) -> list[Record]:
-    found: list[Record] = []
-    for one in records:
-        if not found or one.number > found[-1].number:
-            found.append(one)
+def _sound(data: bytes, path: Path) -> Parsed:
+    found = parse(data)
+    if found.faults:
+        raise _damaged(path, found.faults)
     return found
-
-
-def _has_gaps(records: list[Record]) -> bool:
-    return any(new.number != old.number + 1 for old, new in itertools.pairwise(records))
-
-
-def _renumbered(records: list[Record]) -> list[Record]:
-    """Without gaps, and with the number of the last one, so that none is ever used twice."""
-    first = records[-1].number - len(records) + 1 if records else 1
-    return [replace(one, number=first + place) for place, one in enumerate(records)]
-
-
-def _latest(records: tuple[Record, ...], updates: int) -> tuple[Record, ...]:
-    """The records of the last updates; only the newest of all says where to carry on."""
-    records = records[-_RECORDS_AN_UPDATE * updates :]
-    numbers = list(dict.fromkeys(one.update for one in reversed(records) if one.update))
-    if len(numbers) > updates:
-        kept = set(numbers[:updates])
-        first = next(place for place, one in enumerate(records) if one.update in kept)
-        records = records[first:]
-    return (*(replace(one, state=None) for one in records[:-1]), *records[-1:])
 
 
 def _holds_a_line(descriptor: int, offset: int) -> bool:
     """Whether a whole record follows, rather than what an append of ours left that failed."""
-    line = os.pread(descriptor, _LONGEST_LINE, offset).partition(b"\n")[0]
-    return _maybe(line) is not None
+    line = os.pread(descriptor, LONGEST_LINE, offset).partition(b"\n")[0]
+    return whole(line) is not None
 
 
 def _free_name(folder: Path) -> Path:
@@ -444,16 +327,16 @@ def _free_name(folder: Path) -> Path:
     return path
 
 
-def _damaged(path: Path, faults: list[str]) -> JournalError:
+def _damaged(path: Path, faults: tuple[str, ...]) -> JournalError:
     return JournalError(
         f"the journal {path} is damaged, and not by a crash",
-        details=tuple(faults[:20]),
+        details=faults[:20],
         hint="`hps monitor repair` keeps all records that are whole, and the damaged file beside",
     )
 
 
-def _not_alone(path: Path, how: str) -> JournalError:
-    return JournalError(
+def _not_alone(path: Path, how: str) -> OwnershipLostError:
+    return OwnershipLostError(
         f"the journal {path} is not this monitor's any more: {how}",
         hint="let one monitor only run for a model; this one has stopped",
     )

@@ -22,7 +22,7 @@ from hps import canonical
 from hps.digest import Digest
 from hps.errors import HpsError
 from hps.monitor.disk import explained
-from hps.monitor.journal import timestamp
+from hps.monitor.journal_record import timestamp
 from hps.oci.shape import fields, text
 
 # Two places, written in turn: a write that a crash tears leaves the one before it whole. Neither

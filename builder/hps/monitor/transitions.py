@@ -11,6 +11,7 @@ from enum import StrEnum
 from hps.archive.refusal import ArchiveError
 from hps.errors import HpsError, IntegrityError, UnsafeArchiveError
 from hps.model.refusal import Reason
+from hps.monitor.pulled import PullError
 from hps.monitor.server import Fault, ServerError
 from hps.monitor.source import SourceError, Trouble
 
@@ -62,6 +63,7 @@ class Outcome(StrEnum):
     PENDING = "pending"  # asked: not yet, and there is time left
     ABSENT = "absent"  # asked: the server does not have it
     OVERDUE = "overdue"  # no answer, and no time left
+    ANEW = "anew"  # it is to be loaded afresh: it was live, and fails since the server lost it
     NEWER = "newer"  # the source offers something else, while this one waits
     HOLD = "hold"  # an operator: the live one is to stay
     REFUSE = "refuse"  # an operator: not this one
@@ -153,6 +155,7 @@ TABLE: Mapping[Place, Row] = {
         Outcome.UNKNOWN: _ASK,
         Outcome.OVERDUE: _STUCK,
         Outcome.HANGS: _STUCK,
+        Outcome.ANEW: _ANEW,
         Outcome.HOLD: _ANEW,
         Outcome.REFUSE: _UNDO,
     },
@@ -160,6 +163,7 @@ TABLE: Mapping[Place, Row] = {
         Outcome.DONE: (Phase.LIVE, Step.NOTHING),
         Outcome.CONTENT: _UNDO,
         Outcome.PASSING: _ASK_ACTIVE,
+        Outcome.ANEW: _ANEW,
         Outcome.HOLD: _ANEW,
         Outcome.REFUSE: _UNDO,
     },
@@ -263,6 +267,8 @@ def outcome_of_error(error: HpsError) -> tuple[Outcome, str]:
         return outcome_of(error.trouble), str(error.trouble)
     if isinstance(error, ServerError):
         return outcome_of(error.fault), str(error.fault)
+    if isinstance(error, PullError):
+        return Outcome.PASSING, str(error.cause)
     if isinstance(error, ArchiveError):
         return Outcome.BROKEN, str(error.reason)
     if isinstance(error, (IntegrityError, UnsafeArchiveError)):

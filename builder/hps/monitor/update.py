@@ -17,12 +17,22 @@ failure that can pass is tried again for ever, with growing waits, and leaves th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 
 from hps.errors import UsageError
-from hps.model.policy import Known
-from hps.monitor.backoff import Backoff
+from hps.monitor.events import (
+    Done,
+    Due,
+    Event,
+    Failed,
+    Moment,
+    Offered,
+    Request,
+    Rules,
+    Served,
+    Waiting,
+    Wish,
+)
 from hps.monitor.sighting import Mark
 from hps.monitor.state import Barred, Cause, Kept, State, Update, with_barred
 from hps.monitor.transitions import RECOVERY, TABLE, Outcome, Phase, Step
@@ -32,149 +42,11 @@ _LONGEST_DETAIL = 500
 _FAILED = frozenset(
     {Outcome.CONTENT, Outcome.BROKEN, Outcome.PASSING, Outcome.GONE, Outcome.UNKNOWN, Outcome.HANGS}
 )
-_TRIED_AGAIN = frozenset({Outcome.BROKEN, Outcome.PASSING, Outcome.UNKNOWN})
+_TRIED_AGAIN = frozenset({Outcome.ANEW, Outcome.BROKEN, Outcome.PASSING, Outcome.UNKNOWN})
 # Steps that bring a new generation nearer to requests.
 _HELD_BACK = frozenset({Step.LOAD, Step.PROBE, Step.ACTIVATE})
 _REPEATED = frozenset({(Phase.REFUSED, Step.PULL), (Phase.QUARANTINED, Step.LOAD)})
 OPERATOR = "operator"  # reason: a person said so
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How one model is updated.
-
-    Args:
-        approval: an operator must let each generation go live.
-        keep: how many earlier generations stay on the disk.
-        load_time: seconds that a load without an answer may take before it is given up.
-        retry: waits after passing failures.
-        repeat: waits before content whose bytes were wrong, and the same each time, is pulled
-            once more (somebody may have mended the way that it takes, or the source), and before
-            content that a server did not come to an end with is loaded once more.
-    """
-
-    approval: bool = False
-    keep: int = 2
-    load_time: float = 600.0
-    retry: Backoff = field(default_factory=Backoff)
-    repeat: Backoff = field(default_factory=lambda: Backoff(first=3600.0, most=86_400.0))
-
-
-@dataclass(frozen=True, slots=True)
-class Offered:
-    """A look at the source found something to be pulled (`sighting.judge`)."""
-
-    mark: Mark
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The step that was due succeeded.
-
-    Args:
-        step: which.
-        identity: after PULL: of the content, donefile and policy together, so that the same
-            bytes under another policy are judged anew.
-        known: after VERIFY: what the verdict said to remember.
-    """
-
-    step: Step
-    identity: str = ""
-    known: Known | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The step that was due failed.
-
-    Args:
-        step: which.
-        outcome: how it is taken (`transitions.outcome_of_error`).
-        reason: code.
-        detail: for people; may come from outside.
-        after: seconds that the other side asks to be left alone.
-    """
-
-    step: Step
-    outcome: Outcome
-    reason: str
-    detail: str = ""
-    after: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """The server said which generations it serves: the answer to ASK, or asked as a routine."""
-
-    numbers: Sequence[int]
-
-
-class Wish(StrEnum):
-    """What an operator can ask for."""
-
-    HOLD = "hold"
-    RELEASE = "release"
-    APPROVE = "approve"
-    REFUSE = "refuse"
-    ROLLBACK = "rollback"
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """An operator asks for something.
-
-    Args:
-        wish: what.
-        number: the generation that it is about; None: the one at hand, or the one before.
-        detail: by whom and why, for the history.
-    """
-
-    wish: Wish
-    number: int | None = None
-    detail: str = ""
-
-
-Event = Offered | Done | Failed | Served | Request
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What a pure function cannot know.
-
-    Args:
-        now: seconds on a clock that nobody sets (monotonic).
-        draw: by chance, from 0 up to 1.
-    """
-
-    now: float
-    draw: float = 0.0
-
-
-class Waiting(StrEnum):
-    """What a step waits for; what `status` shows."""
-
-    TIME = "back-off"
-    RELEASE = "held"
-    APPROVAL = "awaiting-approval"
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What is to be done now.
-
-    Args:
-        step: NOTHING, WAIT, or the step to be done.
-        number: of the generation that it is about.
-        until: for WAIT: when it may begin; None: an operator says when.
-        waiting: for WAIT: what for.
-        afresh: for PULL: bytes that are there are not to be built on, for some of them are wrong.
-    """
-
-    step: Step
-    number: int = 0
-    until: float | None = None
-    waiting: Waiting | None = None
-    afresh: bool = False
 
 
 def due(state: State, now: float, rules: Rules) -> Due:
@@ -209,6 +81,8 @@ def advance(state: State, event: Event, moment: Moment, rules: Rules) -> State:
     update = state.busy
     if update is None or event.step is not update.step:
         raise ValueError(f"{event.step} is not what was to be done")
+    if event == Done(Step.PULL):
+        raise ValueError("what was pulled has no identity")
     if isinstance(event, Failed):
         return _failed(state, update, event, moment, rules)
     return _done(state, update, event, moment, rules)
@@ -280,6 +154,9 @@ def _begin(state: State, mark: Mark, moment: Moment) -> State:
 
 def _done(state: State, update: Update, event: Done, moment: Moment, rules: Rules) -> State:
     if event.step is Step.PULL:
+        if event.mark is not None and not event.mark.is_like(update.mark):
+            state = replace(state, offer=None if event.mark.is_like(state.offer) else state.offer)
+            update = replace(update, mark=event.mark)
         return _pulled(state, update, event.identity, moment, rules)
     if event.step is Step.VERIFY:
         known = event.known
@@ -341,9 +218,9 @@ def _tolerant(update: Update, outcome: Outcome) -> Outcome:
     if stuck and update.cause is Cause.OPERATOR:  # it is not to come back in an hour by itself
         return Outcome.CONTENT if Outcome.CONTENT in row else Outcome.REFUSE
     if (stuck or outcome is Outcome.CONTENT) and update.cause is Cause.REVIVAL:
-        # It was live: there is nothing better to go back to. Whatever load may be going on is
-        # asked about, and undone before the next one.
-        return Outcome.ABSENT if Outcome.ABSENT in row else Outcome.PASSING
+        # It was live: there is nothing better to go back to. What is in the server is undone,
+        # and loaded afresh.
+        return next(one for one in (Outcome.ANEW, Outcome.ABSENT, Outcome.PASSING) if one in row)
     return outcome if outcome in row else Outcome.PASSING
 
 
@@ -398,6 +275,11 @@ def _asked(state: State, request: Request, moment: Moment, rules: Rules) -> Stat
     if request.wish is Wish.REFUSE:
         if update is None or request.number not in {None, update.number}:
             raise _no_such_update(state, request)
+        if update.committed or update.cause is Cause.REVIVAL:
+            raise UsageError(
+                f"generation {update.number} may answer requests already",
+                hint="roll back when it is live: `hps monitor rollback`",
+            )
         return _dropped(state, update, request, moment, rules)
     target = rollback_target(state, request.number)
     state = replace(state, wanted=target.number)
@@ -480,6 +362,9 @@ def _move(
         # Nothing of it is in the server. What was offered while it was being prepared has to wait,
         # or a source that publishes all the time would never get anything live.
         overtaken = state.offer is not None and before is not Step.INSPECT
+        if state.wanted is not None and update.cause is Cause.SOURCE:
+            refused = replace(update, reason=OPERATOR)
+            return _move(state, refused, Outcome.REFUSE, moment, rules)
         if overtaken or state.wanted is not None:
             return _next(replace(state, update=None), moment)
     state = replace(state, update=update)
