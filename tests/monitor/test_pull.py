@@ -417,9 +417,9 @@ def test_names_that_could_be_one_file_are_refused_before_a_byte_is_pulled(
     lab: HttpLab, folder: Path, hrefs: tuple[str, ...]
 ) -> None:
     links = "".join(f'<a href="{href}">x</a>' for href in hrefs)
-    page = f"<title>Index of /</title>{links}".encode()
+    page = f"<title>Index of /</title>{links}</html>".encode()
     lab.server.script("/model/", servers.fine(page))
-    lab.server.script("/model/a/", servers.fine(b'<title>Index of /</title><a href="b">'))
+    lab.server.script("/model/a/", servers.fine(b'<title>Index of /</title><a href="b"></html>'))
     for each in (*hrefs, "a/b"):
         lab.model(FINE, head=FINE, path=f"/model/{each}") if not each.endswith("/") else None
     error = failed(lab.source(packed=False), folder)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.monitor.sources.debian_programs import unpacked
 from tests.oci.registry_server import Authority
 
 SECONDS = 20.0
@@ -116,12 +117,7 @@ def find_nginx(folder: Path) -> str:
     found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found:
         return found
-    subprocess.run(
-        ["apt-get", "download", "nginx"], cwd=folder, check=True, capture_output=True, timeout=120
-    )
-    for package in folder.glob("nginx_*.deb"):
-        subprocess.run(["dpkg", "-x", str(package), str(folder / "root")], check=True)
-    return str(folder / "root" / "usr" / "sbin" / "nginx")
+    return str(unpacked(folder, "nginx") / "usr" / "sbin" / "nginx")
 
 
 def _owner() -> str:

@@ -7,7 +7,8 @@ import pytest
 
 from hps.config.monitor import GeneralSource
 from hps.errors import ConfigError
-from hps.monitor.sources.general import FtpPlace, Place, is_packed, place_of
+from hps.monitor.sources.ftp import FtpPlace
+from hps.monitor.sources.general import Place, is_packed, place_of
 from hps.monitor.sources.http import HttpPlace
 from hps.monitor.sources.local import LocalPlace
 
@@ -57,9 +58,8 @@ def test_an_ftp_address_is_handed_to_its_own_adapter(
 ) -> None:
     found = place(host)
     assert isinstance(found, FtpPlace)
-    settings = found.settings
-    assert (settings.host, settings.port, settings.tls, settings.user) == ("h", port, tls, user)
-    assert settings.path == ("/pub/models" if "pub" in host else "/models")
+    assert (found.host, found.port, found.tls, found.user) == ("h", port, tls, user)
+    assert found.folder == ("/pub/models" if "pub" in host else "/models")
 
 
 def test_credentials_come_from_where_settings_say() -> None:
@@ -76,7 +76,16 @@ def test_credentials_come_from_where_settings_say() -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["gopher://h", "ftp://me:geheim@h", "http://", "http://h:x", "file://other/srv", "s3://b"],
+    [
+        "gopher://h",
+        "ftp://me:geheim@h",
+        "http://",
+        "http://h:x",
+        "file://other/srv",
+        "s3://b",
+        "ftp://",
+        "ftp://h:x",
+    ],
 )
 def test_what_leads_nowhere_is_refused(host: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -358,6 +358,28 @@ def test_a_folder_of_too_many_names_is_refused(lab: HttpLab) -> None:
 def test_a_listing_without_end_is_refused(lab: HttpLab) -> None:
     lab.server.script("/model/", servers.endless(b'<a href="a">a</a>' * 1000))
     assert trouble(lab.source(packed=False).model) is Trouble.TOO_LARGE
+
+
+def test_a_name_that_is_listed_and_not_there_is_a_change(lab: HttpLab) -> None:
+    lab.server.script("/model/", listed("here", "gone"))
+    lab.server.script("/model/here", servers.fine(b"here"))
+    assert trouble(lab.source(packed=False).model) is Trouble.CHANGED
+
+
+@pytest.mark.parametrize("page", [servers.without_length, servers.fine])
+def test_half_a_listing_is_none(lab: HttpLab, page: Callable[[bytes], Behaviour]) -> None:
+    whole = LISTED.format('<a href="a">a</a>\n<a href="b">b</a>').encode()
+    lab.server.script("/model/", page(whole[: whole.index(b'<a href="b')]))
+    lab.server.script("/model/a", servers.fine(b"a"))
+    assert trouble(lab.source(packed=False).model) is Trouble.TRUNCATED
+
+
+def test_caches_on_the_way_are_told_to_ask(lab: HttpLab) -> None:
+    lab.server.script("/model", HEAD)
+    source = lab.source()
+    all_of(source, source.model()[0])
+    source.donefile()
+    assert {each.headers["cache-control"] for each in lab.server.seen} == {"no-cache"}
 
 
 def test_an_empty_listing_is_no_model(lab: HttpLab) -> None:

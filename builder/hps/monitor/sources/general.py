@@ -1,14 +1,14 @@
 """What `type = "general"` means: HTTP, FTP as wget took it, or a folder of this machine."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from hps.config.monitor import FtpSource, GeneralSource
+from hps.config.monitor import GeneralSource
 from hps.config.monitor import Secret as NamedSecret
 from hps.errors import ConfigError, FetchError
 from hps.monitor.sources.credentials import Authorization, Basic, Bearer, Secret
+from hps.monitor.sources.ftp import FtpPlace
 from hps.monitor.sources.http import HttpPlace
 from hps.monitor.sources.local import LocalPlace
 from hps.store import url as address
@@ -18,13 +18,6 @@ from hps.store.local_file import to_path
 _TAR = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _PACKED = (*_TAR, ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip")
 _FTP_PORTS = {"ftp": 21, "ftps": 990}
-
-
-@dataclass(frozen=True, slots=True)
-class FtpPlace:
-    """An FTP address, as settings of the kind `ftp`, whose adapter takes it from there."""
-
-    settings: FtpSource
 
 
 Place = HttpPlace | LocalPlace | FtpPlace
@@ -53,7 +46,9 @@ def place_of(source: GeneralSource, *, packed: bool, environment: Mapping[str, s
     scheme = urlsplit(host).scheme
     try:
         if scheme in _FTP_PORTS:
-            return FtpPlace(_ftp(source, host))
+            secret = source.password
+            password = None if secret is None else secret_of(secret, environment)
+            return _ftp(source, host, packed=packed, password=password)
         if scheme == "file":
             folder = to_path(host) / source.path.strip("/")
             return LocalPlace(
@@ -96,25 +91,28 @@ def _authorization(source: GeneralSource, environment: Mapping[str, str]) -> Aut
     return None
 
 
-def _ftp(source: GeneralSource, host: str) -> FtpSource:
+def _ftp(source: GeneralSource, host: str, *, packed: bool, password: Secret | None) -> FtpPlace:
     parts = urlsplit(host)
     if parts.password is not None:
         raise ConfigError(
             f"the address {address.redact(host)} holds a password",
             hint="put it into a file or a variable and name that in `password`",
         )
-    path = f"{unquote(parts.path).rstrip('/')}/{source.path.lstrip('/')}"
-    return FtpSource.model_validate(
-        {
-            "type": "ftp",
-            "host": parts.hostname or "",
-            "port": parts.port or _FTP_PORTS[parts.scheme],
-            "user": source.user or unquote(parts.username or ""),
-            "password": source.password,
-            "tls": "implicit" if parts.scheme == "ftps" else "none",
-            "ca": source.ca,
-            "path": path,
-            "model": source.model,
-            "donefile": source.donefile,
-        }
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if not parts.hostname or (port is None and parts.netloc.rpartition("@")[2].count(":") == 1):
+        raise ConfigError(f"the address {address.redact(host)} names no host and port")
+    return FtpPlace(
+        host=parts.hostname,
+        port=port or _FTP_PORTS[parts.scheme],
+        folder=f"{unquote(parts.path).rstrip('/')}/{source.path.lstrip('/')}",
+        model=source.model,
+        donefile=source.donefile,
+        packed=packed,
+        tls="implicit" if parts.scheme == "ftps" else "none",
+        user=source.user or unquote(parts.username or ""),
+        password=password,
+        authority=None if source.ca is None else Path(source.ca),
     )

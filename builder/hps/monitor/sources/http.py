@@ -5,16 +5,14 @@ range requests) and RFC 9111 as far as it concerns a client without a cache.
 """
 
 import contextlib
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import requests
 
 from hps.errors import ConfigError, FetchError, UsageError
-from hps.monitor.look import too_large
+from hps.monitor.look import agree, too_large
 from hps.monitor.source import (
     Caps,
     Donefile,
@@ -27,8 +25,9 @@ from hps.monitor.source import (
 from hps.monitor.sources import http_faults, http_fields
 from hps.monitor.sources.credentials import Authorization
 from hps.monitor.sources.http_listing import Child, children
+from hps.monitor.sources.operation import Operations
 from hps.store import url as address
-from hps.store.cancellation import Cancellation, Cancelled
+from hps.store.cancellation import Cancellation
 from hps.store.retry import Deadlines
 from hps.store.transport import (
     AgainError,
@@ -84,15 +83,13 @@ class HttpSource:
         self, place: HttpPlace, patience: Patience | None = None, caps: Caps | None = None
     ) -> None:
         _check(place.base)
-        self._patience = patience or Patience()
         self._caps = caps or Caps()
         self._place = place
         self._model = address.join(place.base, place.model)
         self._transport = Transport(netrc=place.authorization is None, authority=place.authority)
-        self._deadlines = _deadlines(self._patience)
-        self._closed = threading.Event()
-        self._running: Cancellation | None = None
-        self._guard = threading.Lock()
+        patience = patience or Patience()
+        self._deadlines = _deadlines(patience)
+        self._operations = Operations(self.name, patience.total)
         self._known: Donefile | None = None
 
     @property
@@ -102,10 +99,7 @@ class HttpSource:
 
     def close(self) -> None:
         """See `Source`."""
-        with self._guard:
-            self._closed.set()
-            if self._running is not None:
-                self._running.cancel()
+        self._operations.close()
         self._transport.close()
 
     def donefile(self) -> Donefile | None:
@@ -132,7 +126,7 @@ class HttpSource:
             paths = self._list(work)
             if not paths:
                 raise SourceError(Trouble.MISSING, f"there is no file in {self.name}")
-            return tuple(self._find(work, path) for path in sorted(paths, key=str.encode))
+            return tuple(self._find_listed(work, path) for path in sorted(paths, key=str.encode))
 
     @contextlib.contextmanager
     def read(self, found: Found, offset: int = 0) -> Iterator[Reading]:
@@ -155,42 +149,20 @@ class HttpSource:
 
     @contextlib.contextmanager
     def _operation(self) -> Iterator[Cancellation]:
-        """Bound everything that happens inside by `Patience.total`, and let `close` end it."""
-        work = Cancellation()
-        with self._guard:
-            if self._closed.is_set():
-                raise self._ended()
-            self._running = work
-        timer = threading.Timer(self._patience.total, work.cancel)
-        timer.daemon = True
-        timer.start()
         try:
-            yield work
-        except Cancelled:
-            raise self._ended() from None
+            with self._operations.one() as work:
+                yield work
         finally:
-            timer.cancel()
-            with self._guard:
-                self._running = None
-                if self._closed.is_set():  # the connection was in use when `close` came by
-                    self._transport.close()
-
-    def _ended(self) -> SourceError:
-        if self._closed.is_set():
-            return SourceError(Trouble.UNREACHABLE, f"{self.name} was closed")
-        return SourceError(
-            Trouble.STALLED,
-            f"{self.name} took too long",
-            expected=f"at most {self._patience.total:g} s",
-        )
+            if self._operations.is_closed:  # the connection was in use when `close` came by
+                self._transport.close()
 
     @contextlib.contextmanager
     def _ask(self, work: Cancellation, call: Call) -> Iterator[tuple[str, requests.Response]]:
         authorization = self._place.authorization
-        sent = Call(
-            url=call.url,
-            method=call.method,
-            headers=call.headers,
+        sent = replace(
+            call,
+            # A cache on the way shall ask the server (RFC 9111, section 5.2.1.4).
+            headers={"Cache-Control": "no-cache", **call.headers},
             authorization=None if authorization is None else authorization.value(),
         )
         title = address.redact(call.url)
@@ -216,10 +188,8 @@ class HttpSource:
         url = address.join(self._place.base, self._place.donefile)
         if response.status_code != _OK:
             http_faults.refuse(response, url)
-        found = self._found("", self._place.donefile, response)
-        content, whole = self._body(work, response, url, self._caps.donefile)
-        if whole and found.size is not None and len(content) < found.size:
-            raise http_faults.truncated(url, f"{found.size} bytes", len(content))
+        found = self._found("", url, response)
+        content, _ = self._body(work, response, url, self._caps.donefile)
         donefile = Donefile(found, content)
         # Many servers make the ETag from seconds and size: it holds when that second is over.
         settled = "modified" not in found.tokens or (found.age or 0) > found.resolution
@@ -237,8 +207,18 @@ class HttpSource:
             if len(content) > most:
                 return bytes(content[:most]), False
         work.check()
-        _check_framed(response, url, len(content))
+        _check_length(response, url, len(content))
         return bytes(content), True
+
+    def _find_listed(self, work: Cancellation, path: str) -> Found:
+        try:
+            return self._find(work, path)
+        except SourceError as error:
+            if error.trouble is not Trouble.MISSING:
+                raise
+            raise SourceError(
+                Trouble.CHANGED, f"the server lists {path!r} and does not have it"
+            ) from error
 
     def _find(self, work: Cancellation, path: str) -> Found:
         """What the server says of one file, without its bytes."""
@@ -260,11 +240,11 @@ class HttpSource:
                 http_faults.refuse(response, url)
             return self._found(path, url, response)
 
-    def _found(self, path: str, name: str, response: requests.Response) -> Found:
-        if not http_fields.is_as_stored(response.headers, urlsplit(name).path):
+    def _found(self, path: str, url: str, response: requests.Response) -> Found:
+        if not http_fields.is_as_stored(response.headers, url):
             raise SourceError(
                 Trouble.MALFORMED,
-                f"the server encodes {address.redact(name)} though it was asked not to",
+                f"the server encodes {address.redact(url)} though it was asked not to",
                 expected="no field Content-Encoding",
                 got=repr(response.headers["Content-Encoding"][:80]),
                 hint="switch compression off for models at the server",
@@ -316,11 +296,9 @@ class HttpSource:
         size = http_fields.rest_size(response.headers, offset)
         length = announced_length(response)
         now = http_fields.found(found.path, response.headers, size)
-        shared = now.tokens.keys() & found.tokens.keys()
-        other = any(now.tokens[key] != found.tokens[key] for key in shared)
-        if size is None or other or size != (found.size or size):
+        if size is None or not agree(now, found) or length not in {None, size - offset}:
             return None
-        if length is not None and length != size - offset:
+        if not http_fields.is_as_stored(response.headers, self._url(found.path)):
             return None
         return Reading(offset, now, self._pieces(work, response, found.path, size - offset))
 
@@ -343,8 +321,8 @@ class HttpSource:
                 raise too_large("bytes", self._caps.bytes, f"{received} and more")
             yield piece
         work.check()  # a body that ends with its connection looks whole when it was shut
-        _check_framed(response, url, received)
-        if size is not None and received < size:
+        _check_length(response, url, received)
+        if size is not None and received < size:  # told by Content-Range alone
             raise http_faults.truncated(url, f"{size} bytes", received)
 
 
@@ -366,13 +344,16 @@ def _check(base: str) -> None:
         )
 
 
-def _check_framed(response: requests.Response, url: str, received: int) -> None:
-    """Refuse nothing at all from a server that did not announce it.
+def _check_length(response: requests.Response, url: str, received: int) -> None:
+    """Refuse less than was announced, and nothing at all from a server that announced nothing.
 
     `http.client` takes a head whose connection ended for a complete one, and so an answer that
     was cut before its Content-Length for an empty file.
     """
-    if not received and announced_length(response) is None and not is_chunked(response):
+    announced = announced_length(response)
+    if announced is not None and received < announced:
+        raise http_faults.truncated(url, f"{announced} bytes", received)
+    if not received and announced is None and not is_chunked(response):
         raise http_faults.truncated(url, "a length, or a byte", received)
 
 

@@ -18,6 +18,7 @@ _HREF = re.compile(
     r"""(?:^|\s)href\s{0,9}=\s{0,9}(?:"([^"]*)"|'([^']*)'|([^\s"']+))""", re.IGNORECASE
 )
 _TITLE = re.compile(r"<title>\s{0,99}(index of|directory)\b", re.IGNORECASE)
+_TAIL = 1 << 10  # characters within which the end of the page comes
 _HEAD = 16 << 10  # characters within which the title comes
 
 
@@ -38,7 +39,7 @@ def children(url: str, page: str) -> tuple[Child, ...]:
 
     Raises:
         SourceError: MALFORMED: the page is no listing of a folder (an `index.html` of the model
-            would hide its other files), or a name in it cannot be.
+            would hide its other files), or a name in it cannot be. TRUNCATED: its end is missing.
     """
     if not _TITLE.search(page, 0, _HEAD):
         raise SourceError(
@@ -48,6 +49,8 @@ def children(url: str, page: str) -> tuple[Child, ...]:
             hint="let the server list folders (autoindex), remove index.html, or publish the "
             "model packed",
         )
+    if "</html>" not in page[-_TAIL:].lower():
+        raise SourceError(Trouble.TRUNCATED, "the list of a folder of the model ended early")
     found = {child for href in _links(page) if (child := _child(url, href)) is not None}
     return tuple(sorted(found, key=lambda each: (each.name, each.is_folder)))
 

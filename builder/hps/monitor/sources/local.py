@@ -130,6 +130,8 @@ class LocalSource:
             yield piece
         with _explained(path):
             _compare(found, _found(found.path, descriptor, path), path)
+        if held < size:  # where a network file system has the size of a moment ago
+            raise SourceError(Trouble.TRUNCATED, f"{path} ended early")
 
     @contextlib.contextmanager
     def _file(self, path: str) -> Iterator[int]:
@@ -180,7 +182,13 @@ class LocalSource:
 def _entries(descriptor: int) -> Iterator[tuple[str, os.stat_result]]:
     with os.scandir(descriptor) as entries:
         for entry in entries:
-            yield entry.name, os.stat(entry.name, dir_fd=descriptor, follow_symlinks=False)
+            try:
+                state = os.stat(entry.name, dir_fd=descriptor, follow_symlinks=False)
+            except FileNotFoundError as error:
+                raise SourceError(
+                    Trouble.CHANGED, f"{entry.name!r} went away while its folder was listed"
+                ) from error
+            yield entry.name, state
 
 
 @contextlib.contextmanager

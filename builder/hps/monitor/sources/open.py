@@ -1,0 +1,64 @@
+"""The one place that knows which settings are served by which adapter."""
+
+from collections.abc import Mapping
+
+from hps.config.monitor import AfsSource, FtpSource, GeneralSource, HdfsSource
+from hps.monitor.source import Caps, Patience, Source
+from hps.monitor.sources.ftp import FtpPlace
+from hps.monitor.sources.ftp import FtpSource as FtpAdapter
+from hps.monitor.sources.general import place_of
+from hps.monitor.sources.hadoop import HadoopPlace, HadoopSource
+from hps.monitor.sources.http import HttpPlace, HttpSource
+from hps.monitor.sources.local import LocalPlace, LocalSource
+from hps.monitor.sources.named import afs_place, ftp_place, hdfs_place
+from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
+
+Settings = GeneralSource | FtpSource | HdfsSource | AfsSource
+Place = HttpPlace | LocalPlace | FtpPlace | WebHdfsPlace | HadoopPlace
+
+
+def open_source(
+    settings: Settings,
+    *,
+    packed: bool,
+    environment: Mapping[str, str],
+    patience: Patience | None = None,
+    caps: Caps | None = None,
+) -> Source:
+    """Open the source that settings mean; nothing is asked of it yet.
+
+    Args:
+        settings: of one model.
+        packed: the model is one file (`general.is_packed`).
+        environment: where the variables are that settings name.
+        patience: with networks.
+        caps: of what is listed and read.
+
+    Raises:
+        ConfigError: the settings cannot be followed.
+    """
+    place = find_place(settings, packed=packed, environment=environment)
+    match place:
+        case HttpPlace():
+            return HttpSource(place, patience, caps)
+        case LocalPlace():
+            return LocalSource(place, caps)
+        case FtpPlace():
+            return FtpAdapter(place, patience, caps)
+        case WebHdfsPlace():
+            return WebHdfsSource(place, patience, caps)
+        case HadoopPlace():
+            return HadoopSource(place, patience, caps)
+
+
+def find_place(settings: Settings, *, packed: bool, environment: Mapping[str, str]) -> Place:
+    """The place that settings mean; raises as `open_source`."""
+    match settings:
+        case GeneralSource():
+            return place_of(settings, packed=packed, environment=environment)
+        case FtpSource():
+            return ftp_place(settings, packed=packed, environment=environment)
+        case HdfsSource():
+            return hdfs_place(settings, packed=packed, environment=environment)
+        case AfsSource():
+            return afs_place(settings, packed=packed, environment=environment)
