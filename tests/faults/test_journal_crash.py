@@ -33,6 +33,10 @@ def fast(tmp_path: Path) -> Iterator[Path]:
 
 
 def stopped(how: str, what: str, folder: Path) -> list[Path]:
+    return [folder / name for name in run(how, what, folder)]
+
+
+def run(how: str, what: str, folder: Path) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.faults.update_process", how, what, str(folder)],
         cwd=REPOSITORY,
@@ -41,7 +45,8 @@ def stopped(how: str, what: str, folder: Path) -> list[Path]:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    return [folder / name for name in json.loads(done.stdout)]
+    printed: list[str] = json.loads(done.stdout)
+    return printed
 
 
 def check_whole(host: Host, allowed: set[int | None]) -> None:
@@ -103,6 +108,30 @@ def test_the_very_first_update_can_be_stopped_anywhere(fast: Path, how: str) -> 
         check_whole(host, {None, 1})
         assert host.update(1) == 0
         check_finished(host, 1, kept=1)
+
+
+@pytest.mark.parametrize("what", ["first", "update"])
+def test_everything_is_on_the_disk_before_it_counts(fast: Path, what: str) -> None:
+    """Power loss: what is not synced when the next thing builds on it may be lost (fsync(2))."""
+    effects = run("watch", what, fast)
+    written: set[str] = set()  # and not yet on the disk
+    renamed: set[str] = set()  # folders with names that are not yet on the disk
+    for effect in effects:
+        kind, *paths = effect.split()
+        if kind == "write":
+            assert not renamed, (effect, renamed)
+            written.add(paths[0])
+        elif kind == "fsync":
+            written.discard(paths[0])
+            renamed.discard(paths[0])
+        elif kind in {"rename", "renameat2"} and not paths[1].startswith("/removed/"):
+            moved = {path for path in written if f"{path}/".startswith(f"{paths[0]}/")}
+            assert not moved, (effect, moved)
+            renamed.add(str(Path(paths[1]).parent))
+    assert (written, renamed) == (set(), set())
+    writes = [place for place, one in enumerate(effects) if one == "write /journal/records.jsonl"]
+    assert len(writes) > 7
+    assert {effects[place + 1] for place in writes} == {"fsync /journal/records.jsonl"}
 
 
 @pytest.mark.parametrize("how", ["crash", "starve"])

@@ -1,7 +1,8 @@
 """Updates of a model, on a real disk, that the fault tests kill and starve.
 
-`python -m tests.faults.update_process NAME FOLDER` prints the names of the folders below FOLDER
-in which the action NAME was stopped, once at each of its effects.
+`python -m tests.faults.update_process crash NAME FOLDER` prints the names of the folders below
+FOLDER in which the action NAME was killed, once at each of its effects; `starve` lets the disk be
+full from each of them on, and `watch` prints the effects.
 
 The source and the server are as simple as can be: a list of contents, and a file that says what
 is loaded and what answers. The journal, the generations, the lock and the machine are the real
@@ -223,6 +224,18 @@ def starve(folder: Path, name: str) -> list[str]:
     raise AssertionError("unreachable")
 
 
+def watch(folder: Path, name: str) -> list[str]:
+    """The effects of an action that nobody stops, with paths below its folder."""
+    prepare, action = ACTIONS[name]
+    place = folder / "place"
+    place.mkdir()
+    _prepared(folder, prepare)(place)
+    ended = trace(functools.partial(_coded, action, place), place)
+    assert ended.code == 0, ended
+    top = f"{place}/.hps/ocr"
+    return [each.replace(f"{top}/", "/").replace(top, "/") for each in ended.effects]
+
+
 def _coded(action: Callable[[Path], int], place: Path) -> int:
     try:
         return action(place)
@@ -247,4 +260,4 @@ def _prepared(folder: Path, prepare: Callable[[Path], None]) -> Callable[[Path],
 
 if __name__ == "__main__":
     how, what, where = sys.argv[1:4]
-    print(json.dumps({"crash": crash, "starve": starve}[how](Path(where), what)))
+    print(json.dumps({"crash": crash, "starve": starve, "watch": watch}[how](Path(where), what)))
