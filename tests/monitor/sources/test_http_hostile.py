@@ -1,8 +1,10 @@
 """The source for HTTP against servers that stall, lie, break off and never end."""
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,10 +87,11 @@ def test_each_fault_of_the_head_has_its_name(lab: HttpLab, bad: Behaviour, kind:
 def test_a_server_that_does_not_answer_is_given_up(lab: HttpLab, bad: Behaviour) -> None:
     for path in ("/model", "/done", "/model/"):
         lab.server.script(path, bad)
-    source = lab.source(patience=HASTY)
+    brief = replace(HASTY, total=0.6)
+    source = lab.source(patience=brief)
     assert trouble(source.donefile) is Trouble.STALLED
     assert trouble(source.model) is Trouble.STALLED
-    assert trouble(lab.source(patience=HASTY, packed=False).model) is Trouble.STALLED
+    assert trouble(lab.source(patience=brief, packed=False).model) is Trouble.STALLED
 
 
 BODIES = {
@@ -219,6 +222,40 @@ def test_a_server_that_is_not_there_is_unreachable(lab: HttpLab) -> None:
         held.bind(("127.0.0.1", 0))
         source = lab.source(base=f"http://127.0.0.1:{held.getsockname()[1]}")
         assert trouble(source.donefile) is Trouble.UNREACHABLE
+
+
+def test_a_server_that_takes_no_connection_is_unreachable(lab: HttpLab) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(4):  # what the kernel takes for a program that never accepts
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        patience = replace(HASTY, connect=0.3)
+        source = lab.source(base=f"http://127.0.0.1:{full.getsockname()[1]}", patience=patience)
+        assert trouble(source.donefile) is Trouble.UNREACHABLE
+
+
+@pytest.mark.parametrize("drip", [b"", b"\x16", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_handshake_that_does_not_come_is_given_up(lab: HttpLab, drip: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            with contextlib.suppress(OSError), listener.accept()[0] as connection:
+                connection.sendall(drip)
+                while connection.recv(4096):
+                    pass
+
+        server = threading.Thread(target=answer)
+        server.start()
+        patience = replace(HASTY, connect=0.3)
+        source = lab.source(
+            base=f"https://127.0.0.1:{listener.getsockname()[1]}", patience=patience
+        )
+        with pytest.raises(SourceError) as caught:
+            source.donefile()
+        server.join()
+    expected = {Trouble.UNREACHABLE, Trouble.STALLED} if len(drip) < 2 else {Trouble.REFUSED}
+    assert caught.value.trouble in expected
 
 
 def test_close_ends_a_read_of_a_silent_server(lab: HttpLab) -> None:
