@@ -82,9 +82,8 @@ class Host:
         state = State()
         if journal.last is not None:
             state = recover(State.from_json(journal.last.state), Moment(0.0), RULES)
-        staged = [] if state.busy is None else [state.busy.number]
         self.generations.keep_only(state.retained)
-        self.generations.clean([*staged, state.highest + 1])
+        self.generations.clean([state.staging])
         mark = Mark(f"donefile {version}", "others", f"model {version}", settled=True)
         if not mark.is_like(state.last_mark):
             state = advance(state, Offered(mark), Moment(0.0), RULES)

@@ -473,6 +473,7 @@ def test_a_revival_that_fails_gives_way_to_something_newer() -> None:
 @pytest.mark.parametrize("done", range(len(ALL)))
 def test_a_new_process_carries_on_or_begins_anew(done: int) -> None:
     play = Play().live(1).offer(2).do(*ALL[:done]).crash()
+    assert play.state.staging == 2
     if done < 3:
         assert play.number() is None
         play.offer(2)

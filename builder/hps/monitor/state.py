@@ -230,6 +230,15 @@ class State:
             numbers.add(self.busy.number)
         return frozenset(numbers)
 
+    @property
+    def staging(self) -> int:
+        """The number whose staging must stay: of the update under way, or of the next one.
+
+        What a process was pulling when it was killed lies under the number that the next update
+        gets (`update.recover`).
+        """
+        return self.highest + 1 if self.busy is None else self.busy.number
+
     def reason_against(self, identity: str) -> str | None:
         """Why this content was refused before, if it was."""
         return next((one.reason for one in self.barred if one.identity == identity), None)
