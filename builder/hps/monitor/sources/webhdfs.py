@@ -1,0 +1,501 @@
+"""HDFS as a place of models, through WebHDFS or HttpFS.
+
+The package `hdfs` knows the addresses, the operations, users, tokens and pairs of name nodes; the
+requests themselves go through `hps.store.transport`, which bounds and ends them: by itself the
+package waits for ever (`timeout=None`) and reads answers of any length. Follows the WebHDFS REST
+API of Hadoop 2.7 and 3.
+"""
+
+import contextlib
+import email.utils
+import logging
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from hps.errors import ConfigError, FetchError, UsageError
+from hps.monitor.look import agree, too_large
+from hps.monitor.source import (
+    Caps,
+    Donefile,
+    Found,
+    Patience,
+    Reading,
+    SourceError,
+    Trouble,
+)
+from hps.monitor.sources import http_faults
+from hps.monitor.sources.credentials import Secret
+from hps.monitor.sources.operation import Operations
+from hps.monitor.sources.webhdfs_answers import (
+    Status,
+    found_of,
+    status_of,
+    statuses_of,
+    trouble_of,
+)
+from hps.store import url as address
+from hps.store.cancellation import Cancellation
+from hps.store.foreign_text import printable
+from hps.store.retry import Deadlines
+from hps.store.transport import AgainError, Call, SlowError, Transport, pieces
+
+_ANSWER = 16 << 20  # bytes of an answer other than a file
+_HEAD_SECONDS = 60.0
+_HELD = 1.0  # seconds after which a piece is handed on though it is not full
+_SECRET = re.compile(r"\b(delegation|token|signature)=[^&\s\"']+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebHdfsPlace:
+    """Where a model is published on HDFS.
+
+    Args:
+        urls: of the name nodes, or of HttpFS; the one that is active is found.
+        folder: of both; absolute.
+        model: name of the packed model or of the model's folder, below `folder`.
+        donefile: name likewise.
+        packed: the model is one file; else it is a folder.
+        user: whom a cluster without security believes us to be.
+        token: a delegation token.
+        kerberos: whether to log in by Kerberos, with the ticket of this process.
+        authority: PEM file of certificates that are trusted beside those of this machine.
+    """
+
+    urls: tuple[str, ...]
+    folder: str
+    model: str
+    donefile: str
+    packed: bool = True
+    user: str | None = None
+    token: Secret | None = field(default=None, repr=False)
+    kerberos: bool = False
+    authority: Path | None = None
+
+
+class WebHdfsSource:
+    """See `hps.monitor.source.Source`."""
+
+    def __init__(
+        self, place: WebHdfsPlace, patience: Patience | None = None, caps: Caps | None = None
+    ) -> None:
+        for url in place.urls:
+            _check(url)
+        self._place = place
+        self._patience = patience or Patience()
+        self._caps = caps or Caps()
+        self._urls = place.urls
+        self._operations = Operations(self.name, self._patience.total)
+        self._transport = Transport(netrc=False, authority=place.authority)
+        self._checksums: dict[str, tuple[Status, str | None]] = {}
+
+    @property
+    def name(self) -> str:
+        """See `Source`."""
+        return f"{address.redact(self._place.urls[0]).rstrip('/')}{self._path('')}"
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._operations.close()
+        self._transport.close()
+
+    def donefile(self) -> Donefile | None:
+        """See `Source`."""
+        path = _joined(self._place.folder, self._place.donefile)
+        with self._operation() as asked:
+            status = self._status(asked, path)
+            if status is None:
+                return None
+            found = self._identified(asked, path, status)
+            content = b""
+            if status.size:
+                for piece in self._pieces(asked, path, status, 0):
+                    content += piece
+                    if len(content) >= self._caps.donefile:
+                        break
+            return Donefile(found, content[: self._caps.donefile])
+
+    def model(self) -> tuple[Found, ...]:
+        """See `Source`."""
+        with self._operation() as asked:
+            if self._place.packed:
+                status = self._status(asked, self._path(""))
+                if status is None:
+                    raise self._missing()
+                return (self._identified(asked, self._path(""), status),)
+            found = [found_of(path, status, asked.clock) for path, status in self._walk(asked)]
+        if not found:
+            raise self._missing()
+        return tuple(sorted(found, key=lambda each: each.path.encode()))
+
+    @contextlib.contextmanager
+    def read(self, found: Found, offset: int = 0) -> Iterator[Reading]:
+        """See `Source`."""
+        path = self._path(found.path)
+        with self._operation() as asked:
+            status = self._status(asked, path)
+            if status is None:
+                raise SourceError(Trouble.MISSING, f"there is no {self._title(path)}")
+            now = found_of(found.path, status, asked.clock)
+            if status.size > self._caps.bytes:
+                raise too_large("bytes", self._caps.bytes, status.size)
+            start = offset if agree(found, now) and offset <= status.size else 0
+            if start == status.size:  # a name node refuses to open a file at its end
+                yield Reading(start, now, iter(()))
+            else:
+                yield Reading(start, now, self._pieces(asked, path, status, start))
+
+    @contextlib.contextmanager
+    def _operation(self) -> Iterator["_Asked"]:
+        try:
+            with self._operations.one() as work, contextlib.ExitStack() as answers:
+                asked = _Asked(self._transport, self._patience, work, answers)
+                asked.client = self._client(asked)
+                yield asked
+        finally:
+            if self._operations.is_closed:  # a connection was in use when `close` came by
+                self._transport.close()
+
+    def _client(self, asked: "_Asked") -> Any:
+        """A client of the package; a token is read anew each time, as it may be replaced."""
+        hdfs = _package()
+        urls = ";".join(self._urls)
+        timeout = (self._patience.connect, self._patience.idle)
+        if self._place.token is not None:
+            token = self._place.token.read()
+            return hdfs.TokenClient(urls, token, session=asked, timeout=timeout)
+        if self._place.kerberos:
+            return _kerberos().KerberosClient(urls, session=asked, timeout=timeout)
+        return hdfs.InsecureClient(urls, self._place.user, session=asked, timeout=timeout)
+
+    def _status(self, asked: "_Asked", path: str) -> Status | None:
+        """What the name node says of a file; None when there is none."""
+        _check_name(path)
+        try:
+            with self._explained(asked, path):
+                status = status_of(asked.client.status(path))
+        except SourceError as error:
+            if error.trouble is Trouble.MISSING:
+                return None
+            raise
+        if status.kind != "FILE":
+            raise self._unfit(path)
+        return status
+
+    def _identified(self, asked: "_Asked", path: str, status: Status) -> Found:
+        """What is known of one file, with its checksum, which is asked for once."""
+        known = self._checksums.get(path)
+        if known is None or known[0] != status:
+            checksum = self._checksum(asked, path)
+            if checksum is not None and self._status(asked, path) != status:
+                raise SourceError(Trouble.CHANGED, f"{self._title(path)} changes right now")
+            known = (status, checksum)
+            self._checksums[path] = known
+        return found_of("", status, asked.clock, checksum=known[1])
+
+    def _checksum(self, asked: "_Asked", path: str) -> str | None:
+        """Of the whole file; None where there is none, as of a file that is being written."""
+        try:
+            with self._explained(asked, path):
+                given = asked.client.checksum(path)
+                return f"{given['algorithm']}:{given['bytes']}"
+        except SourceError as error:
+            if error.trouble in {Trouble.UNREACHABLE, Trouble.STALLED}:
+                raise
+            return None
+
+    def _walk(self, asked: "_Asked") -> Iterator[tuple[str, Status]]:
+        """All files below the model's folder."""
+        waiting, seen = [""], 0
+        while waiting:
+            folder = waiting.pop()
+            for status in self._statuses(asked, folder):
+                seen += 1
+                if seen > self._caps.files:
+                    raise too_large("files and folders", self._caps.files, f"{seen} and more")
+                path = f"{folder}{status.name}"
+                _check_name(path)
+                if status.kind == "FILE":
+                    yield path, status
+                elif status.kind != "DIRECTORY":
+                    raise self._unfit(self._path(path))
+                elif path.count("/") >= self._caps.depth:
+                    raise too_large("folders below each other", self._caps.depth, path[:200])
+                else:
+                    waiting.append(f"{path}/")
+
+    def _statuses(self, asked: "_Asked", folder: str) -> list[Status]:
+        path = self._path(folder.rstrip("/"))
+        _check_name(path)
+        try:
+            with self._explained(asked, path):
+                return statuses_of(asked.client.list(path, status=True))
+        except SourceError as error:
+            if folder and error.trouble is Trouble.MISSING:  # it was listed a moment ago
+                error.trouble = Trouble.CHANGED
+            raise
+
+    def _pieces(self, asked: "_Asked", path: str, status: Status, start: int) -> Iterator[bytes]:
+        """The bytes from `start` on; short of what was announced they end by an error."""
+        title, received = self._title(path), start
+        with self._explained(asked, path):
+            response = asked.client._open(path, offset=start)  # noqa: SLF001 - `read` would copy
+            for piece in pieces(response.raw, title, asked.deadlines, held=_HELD):
+                asked.work.check()
+                received += len(piece)
+                if received > status.size:
+                    raise SourceError(Trouble.CHANGED, f"{title} is longer than it was announced")
+                yield piece
+            asked.work.check()  # a body that was shut looks whole
+        if received < status.size:
+            raise http_faults.truncated(title, f"{status.size} bytes", received)
+
+    @contextlib.contextmanager
+    def _explained(self, asked: "_Asked", path: str) -> Iterator[None]:
+        """Turn what the package raises into an error of sources.
+
+        Causes are left out: what `requests` raises holds the address, and so the token.
+        """
+        title = self._title(path)
+        try:
+            yield
+        except _LostError as lost:
+            asked.work.check()
+            again = lost.again
+            raise SourceError(
+                http_faults.trouble(again), f"cannot read {title}: {again.cause}"
+            ) from None
+        except AgainError as again:
+            asked.work.check()
+            raise SourceError(
+                http_faults.trouble(again), f"cannot read {title}: {again.cause}"
+            ) from None
+        except SlowError as error:
+            raise SourceError(Trouble.STALLED, error.message) from None
+        except FetchError as error:
+            raise http_faults.lasting(error) from None
+        except UsageError as error:  # the authority cannot be used
+            raise SourceError(Trouble.UNUSABLE, error.message, hint=error.hint) from None
+        except _package().HdfsError as error:
+            asked.work.check()
+            said = printable(_SECRET.sub(r"\1=***", str(error).partition("\n")[0]))
+            raise SourceError(
+                trouble_of(error.exception, asked.status, said), f"cannot read {title}: {said}"
+            ) from None
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            asked.work.check()
+            raise SourceError(
+                Trouble.MALFORMED,
+                f"cannot read {title}: the answer is not that of WebHDFS",
+                hint="name the HTTP address of the name node or of HttpFS in `url`",
+            ) from None
+        if asked.answered is not None:
+            self._urls = _first(self._urls, asked.answered)
+
+    def _path(self, path: str) -> str:
+        model = _joined(self._place.folder, self._place.model)
+        return f"{model}/{path}" if path else model
+
+    def _title(self, path: str) -> str:
+        return f"{address.redact(self._urls[0]).rstrip('/')}{path}"
+
+    def _missing(self) -> SourceError:
+        what = "" if self._place.packed else "a file in "
+        return SourceError(Trouble.MISSING, f"there is no {what}{self.name}")
+
+    def _unfit(self, path: str) -> SourceError:
+        return SourceError(
+            Trouble.MALFORMED,
+            f"{self._title(path)} is no regular file",
+            hint="a model holds files and folders only: replace links by what they lead to",
+        )
+
+
+class _LostError(requests.ConnectionError):
+    """By this the package `hdfs` knows that the next name node is to be asked."""
+
+    def __init__(self, again: AgainError) -> None:
+        super().__init__(again.cause)
+        self.again = again
+
+
+class _Asked:
+    """What the clients of the package take for a session of `requests`, during one operation.
+
+    Attributes:
+        params: what the clients add to each request: user or token.
+        auth: what the Kerberos client puts here.
+        clock: the time of the place when it last answered, seconds since the epoch.
+        answered: the address at the name node that answered last.
+        status: of the last answer.
+        client: of the package.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        patience: Patience,
+        work: Cancellation,
+        answers: contextlib.ExitStack,
+    ) -> None:
+        self.work = work
+        self.deadlines = _deadlines(patience)
+        self.params: dict[str, str] = {}
+        self.auth: Any = None
+        self.client: Any = None  # of the package, which has no types
+        self.status = 0
+        self.clock: float | None = None
+        self.answered: str | None = None
+        self._transport = transport
+        self._answers = answers
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        params: dict[str, Any],
+        **settings: Any,
+    ) -> requests.Response:
+        """Send a request; an answer that is no file comes read, up to a bound.
+
+        Raises:
+            _LostError: another name node may answer.
+            FetchError: none may.
+        """
+        given = {key: value for key, value in params.items() if value is not None}
+        full = requests.Request(method, url, params=self.params | given).prepare().url or url
+        call = Call(url=full, method=method, authorization=self._authorization(full))
+        try:
+            with contextlib.ExitStack() as stack:
+                opened = self._transport.open(call, self.deadlines, self.work)
+                _, response = stack.enter_context(opened)
+                self.work.check()
+                self.status = response.status_code
+                if response.ok:
+                    self.answered = url
+                self._note(response)
+                if settings.get("stream") and response.ok:
+                    self._answers.push(stack.pop_all())
+                else:
+                    self._read(response, url)
+                return response
+        except AgainError as error:
+            raise _LostError(error) from None
+
+    def _authorization(self, url: str) -> str | None:
+        """SPNEGO (RFC 4559), sent with the first request: most name nodes know no other way."""
+        if self.auth is None:
+            return None
+        host = urlsplit(url).hostname
+        value: str = self.auth.generate_request_header(None, host, is_preemptive=True)
+        return value
+
+    def _note(self, response: requests.Response) -> None:
+        with contextlib.suppress(TypeError, ValueError):
+            moment = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
+            self.clock = moment.timestamp()
+
+    def _read(self, response: requests.Response, url: str) -> None:
+        content = bytearray()
+        for piece in pieces(response.raw, address.redact(url), self.deadlines):
+            self.work.check()
+            content += piece
+            if len(content) > _ANSWER:
+                raise too_large("entries in one folder", _ANSWER, f"{_ANSWER} bytes of them")
+        self.work.check()
+        response._content = bytes(content)  # noqa: SLF001 - as `requests` keeps what was read
+        response._content_consumed = True  # type: ignore[attr-defined] # noqa: SLF001
+
+
+class _Discreet(logging.Filter):
+    """Takes tokens out of what HTTP libraries log, as they log whole addresses."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the record; let every one pass."""
+        text = record.getMessage()
+        if _SECRET.search(text):
+            record.msg, record.args = _SECRET.sub(r"\1=***", text), ()
+        return True
+
+
+def _package() -> Any:
+    try:
+        import hdfs  # noqa: PLC0415 - only hosts that use it have it
+    except ImportError as error:
+        raise SourceError(
+            Trouble.UNUSABLE,
+            "the package hdfs is not installed",
+            hint="pip install 'hps[hdfs]'",
+        ) from error
+    for name in ("urllib3.connectionpool", "hdfs.client"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, _Discreet) for each in logger.filters):
+            logger.addFilter(_Discreet())
+    return hdfs
+
+
+def _kerberos() -> Any:
+    _package()
+    try:
+        from hdfs.ext import kerberos  # noqa: PLC0415 - only hosts that use it have it
+    except ImportError as error:
+        raise SourceError(
+            Trouble.UNUSABLE,
+            "the package requests-kerberos is not installed",
+            hint="pip install 'hps[hdfs]' requests-kerberos",
+        ) from error
+    return kerberos
+
+
+def _check(url: str) -> None:
+    """Refuse an address that holds a secret, or is none of HTTP."""
+    try:
+        parts = address.split(url)
+    except FetchError as error:
+        raise ConfigError(error.message, expected=error.expected) from error
+    plain = parts.scheme in {"http", "https"} and not (parts.query or parts.fragment)
+    if not plain or "@" in parts.netloc or ";" in url:
+        raise ConfigError(
+            f"the address {address.redact(url)} is not that of a name node",
+            expected="http:// or https://, a host and a port",
+            hint="put credentials into a file or a variable and name that in the settings",
+        )
+
+
+def _check_name(path: str) -> None:
+    """Refuse names that WebHDFS, or the package, would take for another file's.
+
+    Data nodes decode a name twice (`a%41` is read as `aA`); the package puts the newest file in
+    the place of `#LATEST`.
+    """
+    if "%" in path or "#LATEST" in path or not path.isprintable():
+        raise SourceError(
+            Trouble.MALFORMED,
+            "WebHDFS cannot be trusted with a name",
+            got=repr(path[:200]),
+            hint="rename the file, publish the model packed, or use `bin` instead of `url`",
+        )
+
+
+def _first(urls: tuple[str, ...], answered: str) -> tuple[str, ...]:
+    """The addresses, beginning with the one that answered."""
+    return tuple(sorted(urls, key=lambda url: not answered.startswith(f"{url.rstrip('/')}/")))
+
+
+def _deadlines(patience: Patience) -> Deadlines:
+    return Deadlines(
+        connect=patience.connect,
+        idle=patience.idle,
+        headers=min(_HEAD_SECONDS, patience.total),
+        minimum_rate=patience.minimum_rate,
+        rate_window=patience.rate_window,
+    )
+
+
+def _joined(folder: str, name: str) -> str:
+    return f"/{folder.strip('/')}/{name.strip('/')}".replace("//", "/")

@@ -1,0 +1,279 @@
+"""A real HDFS on 127.0.0.1: name node, data node, WebHDFS, and the shell of Hadoop 2.7.3.
+
+Its parts come from the source archive of pyspark 2.4.8 and four Debian packages, fetched once as
+this machine's pip and apt are set up.
+"""
+
+import contextlib
+import itertools
+import json
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hps.monitor.source import Caps, Source
+from tests.monitor.sources.debian_programs import only_one, run, unpacked
+from tests.monitor.sources.folder_place import Opened
+
+_SECONDS = 60.0
+_PYSPARK = "pyspark-2.4.8"
+_JARS = (
+    "hadoop-hdfs-2.7.3 hadoop-common-2.7.3 hadoop-auth-2.7.3 hadoop-annotations-2.7.3 "
+    "netty-all-4.1.47.Final jackson-core-asl-1.9.13 jackson-mapper-asl-1.9.13 guava-14.0.1 "
+    "jetty-6.1.26 jetty-util-6.1.26 javax.servlet-api-3.1.0 protobuf-java-2.5.0 "
+    "htrace-core-3.1.0-incubating commons-collections-3.2.2 commons-configuration-1.6 "
+    "commons-logging-1.1.3 commons-lang-2.6 commons-cli-1.2 commons-io-2.4 commons-codec-1.10 "
+    "httpcore-4.4.10 httpclient-4.5.6 slf4j-api-1.7.16 slf4j-log4j12-1.7.16 log4j-1.2.17 "
+    "jaxb-api-2.2.2 activation-1.1.1"
+).split()  # fmt: skip
+_DEBS = (
+    "libjersey1-core-java",
+    "libjersey1-server-java",
+    "libjersey1-servlet-java",
+    "libjsr311-api-java",
+)
+_DEBIAN_JARS = ("jersey1-core", "jersey1-server", "jersey1-servlet", "jsr311-api-1.1.1")
+_LOG4J = """log4j.rootLogger=WARN,e
+log4j.appender.e=org.apache.log4j.ConsoleAppender
+log4j.appender.e.target=System.err
+log4j.appender.e.layout=org.apache.log4j.PatternLayout
+log4j.appender.e.layout.ConversionPattern=%d{yy/MM/dd HH:mm:ss} %p %c{2}: %m%n
+"""
+_JAVA = ["java", "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+_NODES = "org.apache.hadoop.hdfs.server"
+_LAUNCHER = """#!/bin/sh
+# What the script of Hadoop does for `hadoop fs`, and no more.
+command="$1"; shift
+if [ "$command" != fs ]; then
+    echo "Error: $command is not COMMAND nor fully qualified CLASSNAME." >&2; exit 1
+fi
+exec {java} -cp "{classes}" org.apache.hadoop.fs.FsShell "$@"
+"""
+
+
+def hadoop_jars(cache: Path) -> list[Path]:
+    """All jars of a Hadoop 2.7.3; skips the test when they cannot be had."""
+    if shutil.which("java") is None:
+        pytest.skip("java is not installed: apt-get install openjdk-17-jre-headless")
+    root = unpacked(cache, *_DEBS)
+    jars = cache / "jars"
+    with only_one(cache):
+        if not jars.exists():
+            _fetch_jars(cache, root, jars)
+    return sorted(jars.glob("*.jar"))
+
+
+@dataclass
+class Hdfs:
+    """A cluster of one name node and one data node.
+
+    Args:
+        folder: of its configuration, data and logs.
+        jars: of Hadoop.
+        url: of WebHDFS.
+        file_system: as in fs.defaultFS.
+    """
+
+    folder: Path
+    jars: list[Path]
+    ports: tuple[int, ...]
+    numbers: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.ports[1]}"
+
+    @property
+    def file_system(self) -> str:
+        return f"hdfs://127.0.0.1:{self.ports[0]}"
+
+    @classmethod
+    @contextlib.contextmanager
+    def running(cls, folder: Path, jars: list[Path]) -> "Iterator[Hdfs]":
+        made = cls(folder, jars, _free_ports(5))
+        site = folder / "core-site.xml"
+        site.write_text(_site(made))
+        name_node = made._command(f"{_NODES}.namenode.NameNode", site)
+        data_node = made._command(f"{_NODES}.datanode.DataNode", site)
+        formats = [*name_node, "-format", "-force", "-nonInteractive"]
+        subprocess.run(formats, check=True, capture_output=True, timeout=_SECONDS)
+        with (folder / "name.log").open("wb") as log, (folder / "data.log").open("wb") as other:
+            processes = [
+                subprocess.Popen(name_node, stdout=log, stderr=log),
+                subprocess.Popen(data_node, stdout=other, stderr=other),
+            ]
+            try:
+                made._wait(processes)
+                yield made
+            finally:
+                for process in processes:
+                    process.terminate()
+                for process in processes:
+                    process.wait(_SECONDS)
+
+    def launcher(self, *, knows_cluster: bool = True) -> Path:
+        """The hadoop program, with the configuration of this cluster or with none."""
+        path = self.folder / f"hadoop-{next(self.numbers)}"
+        classes = ":".join(map(str, self.jars))
+        if knows_cluster:
+            classes = f"{self.folder}:{classes}"
+        path.write_text(_LAUNCHER.format(java=" ".join(_JAVA), classes=classes))
+        path.chmod(0o755)
+        return path
+
+    def client(self) -> Any:
+        """A client of the package `hdfs` for the publisher's side."""
+        import hdfs
+
+        return hdfs.InsecureClient(self.url, user="publisher", timeout=_SECONDS)
+
+    def _command(self, name: str, site: Path) -> list[str]:
+        return [*_JAVA, "-cp", ":".join(map(str, self.jars)), name, "-conf", str(site)]
+
+    def _wait(self, processes: "list[subprocess.Popen[bytes]]") -> None:
+        end = time.monotonic() + _SECONDS
+        url = f"{self.url}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
+        while time.monotonic() < end:
+            assert all(process.poll() is None for process in processes), self._logs()
+            with (
+                contextlib.suppress(OSError, LookupError, ValueError),
+                urllib.request.urlopen(url, timeout=5) as answer,
+            ):
+                (state,) = json.load(answer)["beans"]
+                if (state["NumLiveDataNodes"], state["FSState"]) == (1, "Operational"):
+                    return
+            time.sleep(0.1)
+        raise AssertionError(self._logs())
+
+    def _logs(self) -> str:
+        return "\n".join(path.read_text()[-2000:] for path in self.folder.glob("*.log"))
+
+
+@dataclass
+class HdfsPlace:
+    """See `tests.monitor.sources.contract.Place`: a folder of a cluster."""
+
+    hdfs: Hdfs
+    folder: str
+    open_source: Opened
+    carries_on: bool = True
+    tells: bool = True
+    opened: list[Source] = field(default_factory=list)
+
+    @classmethod
+    @contextlib.contextmanager
+    def made(
+        cls, hdfs: Hdfs, folder: str, open_source: Opened, *, carries_on: bool = True
+    ) -> "Iterator[HdfsPlace]":
+        place = cls(hdfs, folder, open_source, carries_on)
+        try:
+            yield place
+        finally:
+            for source in place.opened:
+                source.close()
+
+    def put(self, path: str, data: bytes, *, ago: float = 0.0) -> None:
+        client, target = self.hdfs.client(), f"{self.folder}/{path}"
+        new = f"/new-{next(self.hdfs.numbers)}"
+        client.write(new, data=data)
+        if ago:
+            client.set_times(new, modification_time=int((time.time() - ago) * 1000))
+        client.makedirs(target.rpartition("/")[0])
+        client.delete(target)
+        client.rename(new, target)
+
+    def remove(self, path: str) -> None:
+        self.hdfs.client().delete(f"{self.folder}/{path}", recursive=True)
+
+    def truncate(self, path: str, size: int) -> None:  # noqa: ARG002 - the port's
+        pytest.skip("nobody can cut a file over WebHDFS of Hadoop 2.7")
+
+    def source(
+        self, model: str = "model", *, packed: bool = True, caps: Caps | None = None
+    ) -> Source:
+        self.opened.append(self.open_source(model, packed, caps))
+        return self.opened[-1]
+
+
+def _site(hdfs: Hdfs) -> str:
+    names = ("", "dfs.namenode.http-address", "dfs.datanode.address", "dfs.datanode.ipc.address",
+             "dfs.datanode.http.address")  # fmt: skip
+    values = {
+        "fs.defaultFS": hdfs.file_system,
+        **{name: f"127.0.0.1:{port}" for name, port in zip(names, hdfs.ports, strict=True) if name},
+        "dfs.namenode.name.dir": (hdfs.folder / "name").as_uri(),
+        "dfs.datanode.data.dir": (hdfs.folder / "data").as_uri(),
+        "hadoop.tmp.dir": str(hdfs.folder / "tmp"),
+        "dfs.replication": "1",
+        "dfs.permissions.enabled": "false",
+        "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+        "dfs.namenode.safemode.extension": "0",
+    }
+    properties = "".join(
+        f"<property><name>{name}</name><value>{value}</value></property>\n"
+        for name, value in values.items()
+    )
+    return f"<configuration>\n{properties}</configuration>\n"
+
+
+def _fetch_jars(cache: Path, root: Path, jars: Path) -> None:
+    # Its set-up script runs outside of an isolated build, as it needs what newer packages lack.
+    python = cache / "venv" / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(cache / "venv")], check=True)
+        run([str(python), "-m", "pip", "install", "-q", "setuptools", "wheel"], cache)
+    name = _PYSPARK.replace("-", "==")
+    download = "-m pip download -q --no-deps --no-build-isolation -d".split()
+    run([str(python), *download, str(cache), name], cache)
+    unfinished = cache / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    archive = cache / f"{_PYSPARK}.tar.gz"
+    _take(archive, unfinished)
+    archive.unlink()
+    for jar in _DEBIAN_JARS:
+        shutil.copy(root / "usr/share/java" / f"{jar}.jar", unfinished)
+    with zipfile.ZipFile(unfinished / "site.jar", "w") as site:
+        for folder in ("webapps/", "webapps/hdfs/", "webapps/datanode/"):
+            site.writestr(folder, "")
+            if folder != "webapps/":
+                site.writestr(f"{folder}WEB-INF/web.xml", "<web-app/>")
+        site.writestr("core-site.xml", "<configuration/>")
+        site.writestr("log4j.properties", _LOG4J)
+    unfinished.rename(jars)
+
+
+def _take(archive: Path, folder: Path) -> None:
+    wanted = {f"{_PYSPARK}/deps/jars/{name}.jar": name for name in _JARS}
+    with tarfile.open(archive, "r|gz") as members:
+        for member in members:
+            name = wanted.pop(member.name, None)
+            content = members.extractfile(member) if name else None
+            if content is not None:
+                with (folder / f"{name}.jar").open("wb") as file:
+                    shutil.copyfileobj(content, file)
+    assert not wanted, f"not in {archive.name}: {sorted(wanted)}"
+
+
+def _free_ports(count: int) -> tuple[int, ...]:
+    """Ports below those that the system gives to outgoing connections."""
+    found: list[int] = []
+    for port in random.sample(range(20_000, 32_000), 1000):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return tuple(found)
+    raise AssertionError("no free ports")
