@@ -4,7 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+from pydantic import BaseModel
+
 from hps.config.explain import PATTERNS, keys
+from hps.config.monitor import MonitorFile
 from hps.config.schema import Config
 
 
@@ -21,15 +25,24 @@ def patterns(node: Any) -> Iterator[str]:
 
 
 def test_every_pattern_has_words_and_no_words_are_left_over() -> None:
-    assert set(patterns(Config.model_json_schema())) == set(PATTERNS)
+    schemas = (Config.model_json_schema(), MonitorFile.model_json_schema())
+    assert set(patterns(list(schemas))) == set(PATTERNS)
 
 
-def test_every_key_has_a_description() -> None:
-    for name, model in Config.model_json_schema()["$defs"].items():
+@pytest.mark.parametrize("kind", [Config, MonitorFile])
+def test_every_key_has_a_description(kind: type[BaseModel]) -> None:
+    for name, model in kind.model_json_schema()["$defs"].items():
         assert model["description"], name
         for key, node in model["properties"].items():
-            assert node.get("description"), f"{name}.{key}"
+            assert node.get("description") or "const" in node, f"{name}.{key}"
     assert "example.org" not in json.dumps(Config.model_json_schema())
+
+
+def test_keys_of_a_table_of_one_of_several_kinds_are_its_own() -> None:
+    place = ("monitor", "models", "ocr", "source", "general")
+    assert "host" in keys(place, MonitorFile)
+    assert "bin" in keys((*place[:4], "hdfs"), MonitorFile)
+    assert keys(place[:4], MonitorFile) == ()
 
 
 def test_keys_of_a_table_are_found_through_names_and_items() -> None:

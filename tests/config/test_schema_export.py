@@ -5,8 +5,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from hps.config.monitor import MonitorFile
 from hps.config.scaffold import scaffold
+from hps.config.schema import Config
 from hps.config.schema_export import json_schema, publish, reference, schema_text
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -17,16 +20,17 @@ def test_the_published_schema_is_current() -> None:
     assert (REFERENCE / "hps.schema.json").read_text(encoding="utf-8") == schema_text(), HOW
 
 
-def test_the_reference_page_is_current() -> None:
-    page = (REFERENCE / "hps-toml.md").read_text(encoding="utf-8")
-    assert reference(page) == page, HOW
+@pytest.mark.parametrize(("name", "model"), [("hps-toml.md", Config), ("monitor.md", MonitorFile)])
+def test_the_reference_pages_are_current(name: str, model: type[BaseModel]) -> None:
+    page = (REFERENCE / name).read_text(encoding="utf-8")
+    assert reference(page, model) == page, HOW
 
 
 def test_publishing_again_changes_nothing(tmp_path: Path) -> None:
-    for name in ("hps.schema.json", "hps-toml.md"):
+    for name in ("hps.schema.json", "hps-toml.md", "monitor.md"):
         (tmp_path / name).write_bytes((REFERENCE / name).read_bytes())
     publish(tmp_path)
-    for name in ("hps.schema.json", "hps-toml.md"):
+    for name in ("hps.schema.json", "hps-toml.md", "monitor.md"):
         assert (tmp_path / name).read_bytes() == (REFERENCE / name).read_bytes()
 
 

@@ -47,6 +47,7 @@ _VERBS = {
     "sign": ("sign", "Sign files: FILE.sigstore.json beside each."),
     "verify": ("verify", "Verify what is signed: layouts, archives, files, folders, registries."),
     "model": ("model", "Pack, sign, publish and verify model releases."),
+    "monitor": ("monitor", "Watch sources, verify what they offer, swap it into model servers."),
     "assemble": ("assemble", "Assemble packages of pipelines for servers and clients."),
     "rebuild": ("rebuild", "Build an image again, compare it, and sign that it is the same."),
     "store": ("store", "Look at, verify, fill and clean the store."),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from hps.config.fault import Fault, choice, shown
 from hps.config.positions import KeyPath
@@ -14,13 +14,17 @@ _KINDS = {
     "bool_type": "true or false",
     "datetime_type": "a date-time such as 2025-01-31T00:00:00Z",
     "dict_type": "a table",
+    "finite_number": "a number",
+    "float_type": "a number",
     "int_type": "an integer",
+    "model_attributes_type": "a table",
     "model_type": "a table",
     "string_type": "a string",
     "tuple_type": "an array",
 }
 _TYPES = {"array": "an array", "object": "a table", "string": "a string"}
 _BOUNDS = {
+    "greater_than": ("too small", "more than {gt}"),
     "greater_than_equal": ("too small", "{ge} or more"),
     "less_than": ("too large", "less than {lt}"),
     "less_than_equal": ("too large", "{le} or less"),
@@ -50,24 +54,27 @@ PATTERNS = {
     ),
     r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$": "a key path: names with . between them",
     r"^[a-z_][a-z0-9_-]{0,31}$": "at most 32 of lower-case letters, digits, _ -",
+    r"^[^\x00-\x1f]*$": "text without control characters",
+    r"^[^\x00]+$": "a path without NUL characters",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "a variable name: letters, digits, _",
 }
 
 
-def faults(error: ValidationError) -> tuple[Fault, ...]:
-    """One fault for each error of a validation of `Config`."""
-    found = (_fault(item) for item in error.errors(include_url=False))
+def faults(error: ValidationError, model: type[BaseModel] = Config) -> tuple[Fault, ...]:
+    """One fault for each error of a validation of `Config`, or of another model."""
+    found = (_fault(item, model) for item in error.errors(include_url=False))
     return tuple(fault for fault in found if fault is not None)
 
 
-def _fault(error: Mapping[str, Any]) -> Fault | None:
-    path: KeyPath = tuple(part for part in error["loc"] if part != "[key]")
+def _fault(error: Mapping[str, Any], model: type[BaseModel]) -> Fault | None:
+    location: KeyPath = tuple(part for part in error["loc"] if part != "[key]")
+    path, node = _described(location, model)
     kind, got, context = error["type"], shown(error["input"]), error.get("ctx", {})
-    if kind == "missing":
-        node = _node(path)
-        return Fault(path, "is missing", _TYPES[node["type"]], hint=node["description"])
     if kind == "extra_forbidden":
-        known = keys(path[:-1])
+        known = keys(location[:-1], model)
         return Fault(path, "unknown key", hint=choice(str(path[-1]), known) or "leave it out")
+    if kind in ("missing", "union_tag_not_found", "union_tag_invalid"):
+        return _missing(path, node, kind, context)
     if kind == "value_error":
         return Fault(path, str(context["error"]), got=got)
     if kind == "too_short" and error["input"]:
@@ -79,26 +86,52 @@ def _fault(error: Mapping[str, Any]) -> Fault | None:
     return Fault(path, problem, PATTERNS.get(expected, expected), got)
 
 
-def keys(path: KeyPath) -> tuple[str, ...]:
+def _missing(
+    path: KeyPath, node: Mapping[str, Any], kind: str, context: Mapping[str, Any]
+) -> Fault:
+    """A key is missing; or the one that says of which kind a table is, or that is wrong."""
+    if kind == "missing":
+        expected = _TYPES.get(node.get("type", ""), "")
+        return Fault(path, "is missing", expected, hint=node.get("description", ""))
+    where = (*path, node["discriminator"]["propertyName"])
+    known = "one of " + ", ".join(f'"{tag}"' for tag in node["discriminator"]["mapping"])
+    if "tag" not in context:
+        return Fault(where, "is missing", known)
+    return Fault(where, "not one of the choices", known, shown(context["tag"]))
+
+
+def keys(path: KeyPath, model: type[BaseModel] = Config) -> tuple[str, ...]:
     """The keys that the table at a key path may hold."""
-    return tuple(_node(path).get("properties", {}))
+    return tuple(_described(path, model)[1].get("properties", {}))
 
 
 @cache
-def _schema() -> Mapping[str, Any]:
-    return Config.model_json_schema()
+def _schema(model: type[BaseModel]) -> Mapping[str, Any]:
+    return model.model_json_schema()
 
 
-def _node(path: KeyPath) -> Mapping[str, Any]:
-    """The part of the JSON Schema that describes a key path; empty when none does."""
-    schema = _schema()
+def _described(location: KeyPath, model: type[BaseModel]) -> tuple[KeyPath, Mapping[str, Any]]:
+    """The key path of a place that pydantic names, and what the JSON Schema says of it.
+
+    pydantic puts the kind of a table behind its key where there are several; it is no key.
+    """
+    schema = _schema(model)
     node: Mapping[str, Any] = schema
-    for part in path:
+    path: KeyPath = ()
+    for part in location:
         node = _resolved(node, schema)
+        kinds = node.get("discriminator", {}).get("mapping", {})
+        if part in kinds:
+            node = {"$ref": kinds[part]}
+            continue
         step = node.get("items") if isinstance(part, int) else node.get("properties", {}).get(part)
         named = next(iter(node.get("patternProperties", {}).values()), None)
         node = step or named or node.get("additionalProperties") or {}
-    return {**_resolved(node, schema), **{k: v for k, v in node.items() if k == "description"}}
+        path = (*path, part)
+    return path, {
+        **_resolved(node, schema),
+        **{k: v for k, v in node.items() if k == "description"},
+    }
 
 
 def _resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

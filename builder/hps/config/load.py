@@ -19,7 +19,7 @@ _PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 def load(path: Path) -> Config:
-    """Read and check hps.toml.
+    """Read and check hps.toml; what `[monitor]` says is checked too, and read by `load_monitor`.
 
     UTF-8 with or without a byte order mark, LF or CRLF (TOML 1.0.0, "Spec").
 
@@ -41,24 +41,46 @@ def parse(text: str, file: str) -> Config:
 
 
 def _parsed(text: str, file: str) -> Config:
-    document = _document(text, file)
-    faults = list(check.faults(document))
+    document = read_toml(text, file)
+    faults = list(_monitor_faults(document.pop("monitor", None)))
+    faults += check.faults(document)
     config = None
     try:
         # Strict: "64" is no number and 1 is no truth. Arrays are tuples in the schema.
-        config = Config.model_validate(_frozen(document), strict=True)
+        config = Config.model_validate(frozen(document), strict=True)
     except ValidationError as error:
         faults += explain.faults(error)
     if config is not None and not faults:
         return config
-    raise ConfigError(
+    raise faulty(file, text, faults, "docs/reference/hps-toml.md")
+
+
+def _monitor_faults(table: object) -> tuple[Fault, ...]:
+    if table is None:
+        return ()
+    from hps.config.load_monitor import faults  # noqa: PLC0415 - few files have one
+
+    return faults({"monitor": table})
+
+
+def faulty(file: str, text: str, faults: list[Fault], page: str) -> ConfigError:
+    """One error for all faults of a file.
+
+    Args:
+        file: its name.
+        text: what it holds, to find the lines.
+        faults: at least one.
+        page: where every key is described.
+    """
+    return ConfigError(
         f"{file} has {len(faults)} fault{'s' * (len(faults) != 1)}",
         details=_lines(faults, text, Path(file).name),
-        hint="every key is described in docs/reference/hps-toml.md",
+        hint=f"every key is described in {page}",
     )
 
 
-def _document(text: str, file: str) -> dict[str, Any]:
+def read_toml(text: str, file: str) -> dict[str, Any]:
+    """The document that a text holds; `file` names it in the ConfigError that is raised."""
     if deep := DEEP_KEY.search(text):
         line = text.count("\n", 0, deep.start()) + 1
         raise _syntax(file, f"{line}: a key of more than 32 parts")
@@ -87,11 +109,12 @@ def _lines(faults: list[Fault], text: str, name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(fault.line(name, lines) for fault in ordered))
 
 
-def _frozen(value: Any) -> Any:
+def frozen(value: Any) -> Any:
+    """The same document with tuples for arrays, as the schemas have them."""
     if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
+        return tuple(frozen(item) for item in value)
     if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
+        return {key: frozen(item) for key, item in value.items()}
     return value
 
 

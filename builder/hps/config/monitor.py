@@ -22,9 +22,13 @@ def _no_shell(words: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _host_port(text: str) -> str:
-    if not _HOST_PORT.match(text):
+    if not _HOST_PORT.fullmatch(text) or int(text.rpartition(":")[2]) >= 2**16:
         raise ValueError("expected HOST:PORT")
     return text
+
+
+def _host_port_or_nothing(text: str) -> str:
+    return text and _host_port(text)
 
 
 Seconds = Annotated[float, Field(gt=0, le=86400 * 366, allow_inf_nan=False)]
@@ -36,7 +40,7 @@ Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
 
 
 class Secret(Table):
-    """Where a secret is read from: a file that nobody else may read, or a variable."""
+    """`password`, `token`, `ugi`: where a secret is: a private file, or a variable."""
 
     file: Folder | None = Field(default=None, description="Its first line; mode 0600 or stricter.")
     variable: Variable | None = Field(default=None, description="Of the monitor's environment.")
@@ -51,17 +55,17 @@ class Secret(Table):
 class Patience(Table):
     """`patience`: how long one step over the network may take, in seconds."""
 
-    connect: Seconds = 15.0
-    idle: Seconds = 30.0
-    total: Seconds = 3600.0
+    connect: Seconds = Field(default=15.0, description="Until a connection stands.")
+    idle: Seconds = Field(default=30.0, description="Without a single byte.")
+    total: Seconds = Field(default=3600.0, description="For one look, or one file.")
     minimum_rate: int = Field(default=1024, ge=0, description="Bytes a second over a minute.")
 
 
 class Caps(Table):
     """`caps`: the most that a publisher may make this host take."""
 
-    files: int = Field(default=10_000, ge=1)
-    depth: int = Field(default=32, ge=1, le=256)
+    files: int = Field(default=10_000, ge=1, description="In a model.")
+    depth: int = Field(default=32, ge=1, le=256, description="Folders in each other.")
     bytes: int = Field(default=1 << 40, ge=1, description="Over the network, and unpacked.")
     ratio: int = Field(default=200, ge=1, description="Unpacked bytes for each packed one.")
     spare: int = Field(default=1 << 30, ge=0, description="Bytes that stay free on the disk.")
@@ -76,40 +80,42 @@ class Remote(Table):
 
 
 class GeneralSource(Remote):
-    """`type = "general"`: HTTP, HTTPS, FTP addresses, or folders of this host (`file://`)."""
+    """`source` of `type = "general"`: HTTP, HTTPS, FTP, or folders (`file://`)."""
 
     type: Literal["general"]
     host: Text = Field(description="What stands before `path`: https://models.example.org")
-    user: Text | None = None
-    password: Secret | None = None
+    user: Text | None = Field(default=None, description="For basic authentication, or FTP.")
+    password: Secret | None = Field(default=None, description="Likewise.")
     token: Secret | None = Field(default=None, description="A bearer token.")
     ca: Folder | None = Field(default=None, description="Certificates of authorities, PEM.")
 
 
 class FtpSource(Remote):
-    """`type = "ftp"`."""
+    """`source` of `type = "ftp"`: FTP and FTPS."""
 
     type: Literal["ftp"]
-    host: Text
-    port: int = Field(default=21, ge=1, le=65535)
-    user: Text = ""
-    password: Secret | None = None
-    tls: Literal["none", "explicit", "implicit"] = "none"
-    ca: Folder | None = None
+    host: Text = Field(description="Name or address of the server.")
+    port: int = Field(default=21, ge=1, le=65535, description="Of its control connection.")
+    user: Text = Field(default="", description="Empty: anonymous.")
+    password: Secret | None = Field(default=None, description="Of the user.")
+    tls: Literal["none", "explicit", "implicit"] = Field(
+        default="none", description="FTPS, by AUTH TLS or from the first byte."
+    )
+    ca: Folder | None = Field(default=None, description="Certificates of authorities, PEM.")
 
 
 class HdfsSource(Remote):
-    """`type = "hdfs"`: WebHDFS or HttpFS with `url`, the hadoop program with `bin`."""
+    """`source` of `type = "hdfs"`: WebHDFS or HttpFS with `url`, the hadoop program with `bin`."""
 
     type: Literal["hdfs"]
     url: tuple[Address, ...] = Field(default=(), description="Of the name nodes; the active wins.")
-    user: Text | None = None
+    user: Text | None = Field(default=None, description="Who asks, where nobody checks it.")
     token: Secret | None = Field(default=None, description="A delegation token.")
-    kerberos: bool = False
-    ca: Folder | None = None
+    kerberos: bool = Field(default=False, description="Ask with the ticket of this user.")
+    ca: Folder | None = Field(default=None, description="Certificates of authorities, PEM.")
     bin: Folder | None = Field(default=None, description="The hadoop program.")
-    fs_name: Text = ""
-    ugi: Secret | None = None
+    fs_name: Text = Field(default="", description="Its fs.default.name.")
+    ugi: Secret | None = Field(default=None, description="Its hadoop.job.ugi: USER,PASSWORD.")
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -119,29 +125,31 @@ class HdfsSource(Remote):
 
 
 class AfsSource(Remote):
-    """`type = "afs"`: through the hadoop program of that file system."""
+    """`source` of `type = "afs"`: through the hadoop program of that file system."""
 
     type: Literal["afs"]
-    bin: Folder
-    fs_name: Text = ""
-    ugi: Secret | None = None
+    bin: Folder = Field(description="The hadoop program.")
+    fs_name: Text = Field(default="", description="Its fs.default.name.")
+    ugi: Secret | None = Field(default=None, description="Its hadoop.job.ugi: USER,PASSWORD.")
 
 
 class OciSource(Table):
-    """`type = "oci"`: an artifact of a registry; its manifest takes the donefile's place."""
+    """`source` of `type = "oci"`: an artifact of a registry; its manifest is the donefile."""
 
     type: Literal["oci"]
     reference: Text = Field(description="REGISTRY/NAME:TAG or REGISTRY/NAME@sha256:…")
-    ca: Folder | None = None
-    plain_http: bool = False
+    ca: Folder | None = Field(default=None, description="Certificates of authorities, PEM.")
+    plain_http: bool = Field(default=False, description="Speak HTTP, and send no credentials.")
 
 
 class FsspecSource(Remote):
-    """`type = "fsspec"`: s3://, gs://, … whatever the package fsspec reaches."""
+    """`source` of `type = "fsspec"`: whatever the package fsspec reaches, such as s3:// and gs://."""
 
     type: Literal["fsspec"]
-    url: Text
-    options: dict[str, Text] = Field(default_factory=dict)
+    url: Text = Field(description="What stands before `path`: s3://bucket")
+    options: dict[str, Text] = Field(
+        default_factory=dict, description="Of that file system of fsspec; no secrets."
+    )
 
 
 Source = Annotated[
@@ -151,49 +159,49 @@ Source = Annotated[
 
 
 class TritonServer(Table):
-    """`type = "triton"`: Triton in explicit mode, over gRPC."""
+    """`server` of `type = "triton"`: Triton in explicit mode, over gRPC."""
 
     type: Literal["triton"]
-    address: HostPort = "127.0.0.1:8001"
+    address: HostPort = Field(default="127.0.0.1:8001", description="Of its gRPC endpoint.")
     repository: Folder = Field(description="The model repository, as this host sees it.")
     model: ModelName | None = Field(default=None, description="Default: the name of the model.")
-    load_deadline: Seconds = 600.0
-    drain: Seconds = Field(default=30.0, description="Until an old version is unloaded.")
+    load_deadline: Seconds = Field(default=600.0, description="Seconds for one load.")
+    drain: Seconds = Field(default=30.0, description="Seconds until an old version is unloaded.")
 
 
 class PaddleServing(Table):
-    """`type = "paddle-serving"`: the folder is exchanged, then the timestamp file touched."""
+    """`server` of `type = "paddle-serving"`: the folder is exchanged, then a file touched."""
 
     type: Literal["paddle-serving"]
     folder: Folder = Field(description="`local_path`; the model's folder stands in it.")
-    timestamp_file: FileName = "fluid_time_file"
+    timestamp_file: FileName = Field(
+        default="fluid_time_file", description="In the model's folder; the server looks at it."
+    )
 
 
 class ExecServer(Table):
-    """`type = "exec"`: commands of yours; {folder}, {number} and {model} are filled in."""
+    """`server` of `type = "exec"`: commands; {folder}, {number}, {model} are filled in."""
 
     type: Literal["exec"]
-    activate: Argv
-    load: Argv | None = None
-    withdraw: Argv | None = None
-    deadline: Seconds = 600.0
+    activate: Argv = Field(description="Makes a generation the one that answers.")
+    load: Argv | None = Field(default=None, description="Loads it beside the live one.")
+    withdraw: Argv | None = Field(default=None, description="Undoes `load`.")
+    deadline: Seconds = Field(default=600.0, description="Seconds for each of them.")
 
 
-Server = Annotated[
-    TritonServer | PaddleServing | ExecServer, Field(discriminator="type")
-]
+Server = Annotated[TritonServer | PaddleServing | ExecServer, Field(discriminator="type")]
 Verification = Literal["require-signature", "checksums", "offered", "none"]
 
 
 class WatchedModel(Table):
     """`[monitor.models.NAME]`: one model, where it comes from and where it goes."""
 
-    source: Source
-    server: Server
+    source: Source = Field(description="Where it comes from.")
+    server: Server = Field(description="Where it goes.")
     name: ModelName | None = Field(
         default=None, description="That a release must have; default: NAME."
     )
-    channel: ModelName = "stable"
+    channel: ModelName = Field(default="stable", description="That a release must be for.")
     verify: Verification | None = Field(
         default=None,
         description="Default with `keys` or `policy`: require-signature. Without them it must be "
@@ -204,16 +212,20 @@ class WatchedModel(Table):
     unpacked: Text | None = Field(
         default=None, description="The one folder in the archive that is the model."
     )
-    interval: Seconds = 10.0
-    jitter: float = Field(default=0.1, ge=0, le=1, description="Share of the interval.")
+    interval: Seconds = Field(default=10.0, description="Seconds between two looks.")
+    jitter: float = Field(
+        default=0.1, ge=0, le=1, description="By how much of it chance shortens or lengthens it."
+    )
     keep: int = Field(default=3, ge=1, le=1000, description="Generations on the disk.")
     approve: bool = Field(default=False, description="Wait for `hps monitor approve`.")
     max_age: Seconds | None = Field(
         default=None, description="Seconds without newly verified metadata, then an alarm."
     )
     group: KeyName | None = Field(default=None, description="Models that move together.")
-    patience: Patience = Field(default_factory=Patience)
-    caps: Caps = Field(default_factory=Caps)
+    patience: Patience = Field(
+        default_factory=Patience, description="How long a step over the network may take."
+    )
+    caps: Caps = Field(default_factory=Caps, description="How much this host takes.")
 
     @model_validator(mode="after")
     def _verified(self) -> Self:
@@ -238,14 +250,17 @@ class WatchedModel(Table):
 class Monitor(Table):
     """`[monitor]`: the hot loader of this host."""
 
-    state: Folder = Field(
-        default=".hps-monitor", description="Journals, generations and staging."
-    )
-    listen: HostPort | Literal[""] = Field(
+    state: Folder = Field(default=".hps-monitor", description="Journals, generations and staging.")
+    listen: Annotated[str, AfterValidator(_host_port_or_nothing)] = Field(
         default="127.0.0.1:9464", description='Metrics, health and status; "" for none.'
     )
-    log_format: Literal["text", "json"] = "text"
-    models: dict[KeyName, WatchedModel] = Field(min_length=1)
+    hosts: tuple[Text, ...] = Field(
+        default=(),
+        description="Further names by which this host is asked for them; addresses, localhost and "
+        "its own name are taken anyway.",
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="Of the log on stderr.")
+    models: dict[KeyName, WatchedModel] = Field(min_length=1, description="What is watched.")
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -254,6 +269,12 @@ class Monitor(Table):
         if twice:
             raise ValueError(f"two models go to {twice[0]}")
         return self
+
+
+class MonitorFile(Table):
+    """A file with `[monitor]`."""
+
+    monitor: Monitor = Field(description="The hot loader of this host.")
 
 
 def _place(name: str, model: WatchedModel) -> str:

@@ -5,21 +5,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
+from hps.config.monitor import MonitorFile
 from hps.config.schema import Config
 
 BEGIN = "<!-- begin: made from the schema by python -m hps.config.schema_export -->"
 END = "<!-- end -->"
 _SCHEMA_FILE = "hps.schema.json"
-_PAGE_FILE = "hps-toml.md"
-_ORDER = ("Project", "Sources", "PythonSource", "DebianSource", "LockSettings", "Target")
+_PAGES: Mapping[str, type[BaseModel]] = {"hps-toml.md": Config, "monitor.md": MonitorFile}
+_ORDER = (
+    *("Project", "Sources", "PythonSource", "DebianSource", "LockSettings", "Target"),
+    *("Monitor", "WatchedModel", "GeneralSource", "FtpSource", "HdfsSource", "AfsSource"),
+    *("OciSource", "FsspecSource", "TritonServer", "PaddleServing", "ExecServer"),
+)
 
 
-def json_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of hps.toml.
+def json_schema(model: type[BaseModel] = Config) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of hps.toml, or of another model.
 
     TOML has no null and pydantic's titles repeat the keys, so both are left out.
     """
-    schema = _plain(Config.model_json_schema())
+    schema = _plain(model.model_json_schema())
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:hps:schema:hps.toml:1",
@@ -29,8 +36,11 @@ def json_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The published file."""
-    return json.dumps(json_schema(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """The published file: hps.toml with `[monitor]`."""
+    schema, monitor = json_schema(), json_schema(MonitorFile)
+    for key in ("$defs", "properties"):
+        schema[key] = {**schema[key], **monitor[key]}
+    return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def _plain(node: Any) -> Any:
@@ -58,8 +68,8 @@ def _says_something(default: Any) -> bool:
     return not isinstance(default, dict) and default not in (None, [], "")
 
 
-def reference(page: str) -> str:
-    """The reference page with the part between its markers made anew.
+def reference(page: str, model: type[BaseModel] = Config) -> str:
+    """The reference page of a model with the part between its markers made anew.
 
     Raises:
         ValueError: the markers are not there.
@@ -68,14 +78,16 @@ def reference(page: str) -> str:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError("the page has lost its markers")
-    made = "\n".join(_page())
+    made = "\n".join(_page(model))
     return f"{before}{BEGIN}\n\n{made}\n{END}{after}"
 
 
-def _page() -> Iterator[str]:
-    schema = json_schema()
-    definitions = schema["$defs"]
-    names = [*_ORDER, *(name for name in definitions if name not in _ORDER)]
+def _page(model: type[BaseModel]) -> Iterator[str]:
+    definitions = json_schema(model)["$defs"]
+    names = [
+        *(name for name in _ORDER if name in definitions),
+        *(name for name in definitions if name not in _ORDER),
+    ]
     for name in names:
         yield from _section(definitions[name])
 
@@ -88,6 +100,8 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|---|---|"
     required = table.get("required", [])
     for key, node in table["properties"].items():
+        if "const" in node:  # the heading says it
+            continue
         default = f"`{_toml(node['default'])}`" if "default" in node else ""
         cells = (
             f"`{key}`",
@@ -101,7 +115,7 @@ def _section(table: Mapping[str, Any]) -> Iterator[str]:
 
 def _kind(node: Mapping[str, Any]) -> str:
     """The type of a key for people."""
-    if "$ref" in node:
+    if "$ref" in node or "oneOf" in node:
         return "table"
     if "enum" in node:
         return "one of " + ", ".join(f"`{_toml(value)}`" for value in node["enum"])
@@ -109,9 +123,11 @@ def _kind(node: Mapping[str, Any]) -> str:
         return "table of names"
     if node["type"] == "array":
         return f"array of {_kind(node['items']).partition(',')[0]}s"
-    if node["type"] == "integer":
+    if node["type"] in ("integer", "number"):
+        low = node.get("minimum", node.get("exclusiveMinimum"))
         top = node.get("maximum", node.get("exclusiveMaximum", 0) - 1)
-        return f"integer, {node['minimum']}" + (f" to {top}" if top > 0 else " or more")
+        above = "" if "minimum" in node else "more than "
+        return f"{node['type']}, {above}{low:.10g}" + (f" to {top:.10g}" if top > 0 else " or more")
     return "date-time with zone" if node.get("format") == "date-time" else str(node["type"])
 
 
@@ -123,8 +139,10 @@ def _toml(value: Any) -> str:
 def publish(folder: Path) -> None:
     """Write both files of a reference folder."""
     (folder / _SCHEMA_FILE).write_text(schema_text(), encoding="utf-8")
-    page = folder / _PAGE_FILE
-    page.write_text(reference(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, model in _PAGES.items():
+        page = folder / name
+        made = reference(page.read_text(encoding="utf-8"), model)
+        page.write_text(made, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""The status page: rendered whole by the monitor, refreshed by a small script where one may run."""
