@@ -67,7 +67,7 @@ class Host:
 
     def write(self, telling: Telling) -> "Host":
         """What a monitor would have written by now."""
-        Desk(self.model).open()
+        Desk(self.model).open(time.time())
         with Journal(self.model / "journal") as journal:
             for one in telling.records:
                 journal.append(

@@ -1,10 +1,13 @@
 """Requests of operators: whole files, of the right owner, answered once; hostile ones refused."""
 
 import os
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hps import canonical
 from hps.errors import UsageError
@@ -17,14 +20,14 @@ IDS = "20270115T080000.000Z-0000000{}"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    Desk(tmp_path / "ocr").open()
+    Desk(tmp_path / "ocr").open(NOW)
     return tmp_path / "ocr"
 
 
 def ask(
     folder: Path, wish: Wish = Wish.HOLD, number: int | None = None, time: float = NOW
 ) -> Asked:
-    return Desk(folder).ask(wish, number, by="ada", why="a bad feeling", time=time)
+    return Desk(folder).ask(wish, number, by="ada", why="a bad feeling", now=time)
 
 
 def names(folder: Path) -> list[str]:
@@ -44,9 +47,11 @@ def good(**changes: object) -> bytes:
 
 
 def test_a_request_is_taken_up_answered_and_gone(folder: Path) -> None:
-    asked = ask(folder, Wish.ROLLBACK, 7)
-    assert Desk(folder).answer_to(asked) is None
     desk = Desk(folder)
+    assert desk.is_empty()
+    asked = ask(folder, Wish.ROLLBACK, 7)
+    assert not desk.is_empty()
+    assert desk.answer_to(asked) is None
     (found,) = desk.pending()
     assert found == asked
     assert found.request == Request(Wish.ROLLBACK, 7, "ada: a bad feeling")
@@ -55,6 +60,7 @@ def test_a_request_is_taken_up_answered_and_gone(folder: Path) -> None:
     assert Desk(folder).answer_to(asked) == Answer(done=True, text="generation 7 comes back")
     assert Desk(folder).answer_to(asked) is None
     assert names(folder / "requests") == names(folder / "answers") == []
+    assert desk.is_empty()
 
 
 def test_requests_come_in_the_order_in_which_they_were_asked(folder: Path) -> None:
@@ -167,6 +173,27 @@ def test_a_file_that_is_being_written_is_left_alone(folder: Path) -> None:
     assert half.exists()
 
 
+def test_what_a_killed_process_left_is_removed_an_hour_later(folder: Path) -> None:
+    half = folder / "requests" / f".{IDS.format(1)}.json.new"
+    half.write_bytes(b'{"wi')
+    written = half.stat().st_mtime
+    Desk(folder).open(written + 3599)
+    assert half.exists()
+    Desk(folder).open(written + 3601)
+    assert not half.exists()
+
+
+@given(st.binary(max_size=200) | st.text(max_size=50).map(lambda one: good(why=one)))
+def test_no_bytes_of_a_request_stop_the_monitor(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        desk = Desk(Path(name))
+        desk.open(NOW)
+        lay_down(Path(name), content)
+        for asked in desk.pending():
+            desk.answer(asked, Answer(done=True, text=asked.why))
+        assert names(Path(name) / "requests") == []
+
+
 @pytest.mark.parametrize("mode", [0o777, 0o750, 0o702])
 def test_a_folder_that_others_reach_is_not_used(folder: Path, mode: int) -> None:
     (folder / "requests").chmod(mode)
@@ -178,6 +205,7 @@ def test_a_folder_that_others_reach_is_not_used(folder: Path, mode: int) -> None
 
 def test_a_model_that_nobody_looked_after_has_no_desk(tmp_path: Path) -> None:
     assert list(Desk(tmp_path).pending()) == []
+    assert Desk(tmp_path).is_empty()
     with pytest.raises(UsageError, match="no monitor has looked after"):
         ask(tmp_path)
 
@@ -194,7 +222,7 @@ def test_answers_that_nobody_fetches_do_not_pile_up(folder: Path) -> None:
 
 def test_words_of_people_are_made_harmless_and_short(folder: Path) -> None:
     asked = Desk(folder).ask(
-        Wish.HOLD, None, by="ada\x1b[2J\n", why="x\u202e" + "y" * 1000, time=NOW
+        Wish.HOLD, None, by="ada\x1b[2J\n", why="x\u202e" + "y" * 1000, now=NOW
     )
     assert asked.by == "ada[2J"
     assert len(asked.why) == 300

@@ -22,7 +22,6 @@ from tests.monitor import snapshots
 from tests.monitor.snapshots import host
 from tests.monitor.telling import Telling
 
-webdriver = pytest.importorskip("selenium.webdriver")
 NOW = 1_800_007_200.0
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 in_a_browser = pytest.mark.skipif(
@@ -163,6 +162,7 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    webdriver = pytest.importorskip("selenium.webdriver")
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     folder = tmp_path_factory.mktemp("browser")

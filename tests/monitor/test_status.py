@@ -17,7 +17,7 @@ from hps.monitor.transitions import Outcome, Step
 from hps.monitor.words import Mood, headline, lasted, named, news, outcome, reason
 from tests.monitor import snapshots
 from tests.monitor.snapshots import host, model
-from tests.monitor.telling import Telling, is_rfc3339
+from tests.monitor.telling import STEPS, Telling, is_rfc3339
 
 LATER = 1_800_100_000.0
 
@@ -70,6 +70,16 @@ def test_what_waits_for_approval_can_be_approved_by_its_number_only() -> None:
         "approve table --number 2",
         "refuse table --number 2",
     ]
+
+
+def test_what_a_person_refused_needs_no_other_person() -> None:
+    telling = Telling(Rules(approval=True)).offer(1)
+    telling.wish(Wish.APPROVE).do(*STEPS)
+    telling.offer(2).do(Step.PULL, Step.VERIFY, Step.STAGE, Step.INSPECT).wish(Wish.REFUSE, 2)
+    found = model(telling)
+    assert (found.state, found.history[0].reason) == ("refused", "operator")
+    assert words(found) == (Mood.GOOD, "Live")
+    assert not found.needs_attention(LATER)
 
 
 def test_an_update_that_is_tried_again_is_to_be_looked_at() -> None:

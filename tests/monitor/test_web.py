@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from hps.errors import UsageError
@@ -230,6 +232,16 @@ def test_strange_requests_are_answered_with_their_code(
     assert answer.startswith(b"HTTP/1.1 %d " % code), answer[:100]
     assert b"Content-Security-Policy" in answer
     assert b"NONSENSE" not in answer
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.binary(max_size=300))
+def test_no_bytes_stop_it(url: str, request_: bytes) -> None:
+    answer = raw(url, b"GET /" + request_ + b"\r\n\r\n")
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 ")
+    assert get(url, "healthz").status_code == 200
 
 
 def test_a_head_without_an_end_is_not_taken_in(url: str) -> None:

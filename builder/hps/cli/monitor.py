@@ -115,27 +115,31 @@ def command(context: click.Context, /, **given: Any) -> None:
             raise UsageError(f"--{misplaced[0]} is for `hps monitor` without a verb")
         return
     monitor, environment, base = _settings(context, given)
-    context.exit(_run(monitor, environment, base, given))
+    context.exit(_run(context, monitor, environment, base))
 
 
 def _run(
-    monitor: "Monitor", environment: "Mapping[str, str]", base: Path, given: "Mapping[str, Any]"
+    context: click.Context, monitor: "Monitor", environment: "Mapping[str, str]", base: Path
 ) -> int:
-    from hps.monitor.logs import Secrets, set_up
+    from hps.monitor.logs import Log, Secrets, set_up
 
+    given = context.params
     changed = {name: given[name] for name in ("listen", "log_format") if given[name] is not None}
     monitor = monitor.model_copy(update=changed)
     secrets = Secrets(environment.values())
     set_up(sys.stderr, form=monitor.log_format, debug=given["debug"], secrets=secrets)
-    run = importlib.import_module("hps.monitor.many").run
-    code: int = run(
+    for name in _given_names(context):
+        if name in ("ftp_password", "fs_ugi"):
+            Log().warning("secret.shown", f"everybody on this host can read --{name}", option=name)
+    from hps.monitor.many import run
+
+    return run(
         monitor,
         {**os.environ, **environment},
         base=base,
         secrets=secrets,
         once=given["once"],
     )
-    return code
 
 
 def _settings(

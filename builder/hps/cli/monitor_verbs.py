@@ -289,7 +289,7 @@ def _ask(context: click.Context, found: "Recorded", wish: "Wish", number: int | 
 
     given = context.params
     desk = Desk(found.folder)
-    asked = desk.ask(wish, number, by=_who(), why=given["reason"], time=time.time())
+    asked = desk.ask(wish, number, by=_who(), why=given["reason"], now=time.time())
     answer = None if found.holder is None else _answer(desk, asked, given["wait"])
     if answer is not None and not answer.done:
         raise UsageError(

@@ -38,7 +38,7 @@ from hps.monitor.update import OPERATOR
 
 OTHER = "other"
 # Seconds. A swap takes milliseconds, a load of a large model minutes, a pull up to hours.
-BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
+BUCKETS = (0.005, 0.05, 0.25, 1.0, 5.0, 30.0, 120.0, 600.0, 3600.0)
 _STEPS = tuple(step for step in Step if step not in {Step.NOTHING, Step.WAIT})
 _UNDONE = frozenset({Phase.ROLLED_BACK, Phase.QUARANTINED})
 

@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ _LARGEST = 8 << 10  # bytes; an honest request has some hundred
 _MOST = 1000  # files that are looked at; more than that is nobody's work
 _KEPT = 100  # answers that nobody has fetched
 _LONGEST_NAME, _LONGEST_WHY = 100, 300
+_NEW, _ABANDONED = ".new", 3600.0  # seconds
 _ID = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{3}Z-[0-9a-f]{8}")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _FIELDS = ("wish", "number", "by", "why", "time")
@@ -130,13 +132,26 @@ class Desk:
         self._requests = folder / _REQUESTS
         self._answers = folder / _ANSWERS
 
-    def open(self) -> None:
-        """Make the folders; for the monitor that owns the model. Raises DiskError."""
+    def open(self, now: float | None = None) -> None:
+        """Make the folders; for the monitor that owns the model.
+
+        Args:
+            now: seconds since the epoch, else this moment: files that were not finished an hour
+                ago were left by a process that was killed, and are removed.
+
+        Raises:
+            DiskError: the disk.
+        """
+        before = (time.time() if now is None else now) - _ABANDONED
         for place in (self._requests, self._answers):
             with explained("make", place):
                 place.mkdir(mode=0o700, parents=True, exist_ok=True)
+                for path in place.glob(f".*{_NEW}"):
+                    with contextlib.suppress(FileNotFoundError):  # it was finished meanwhile
+                        if path.lstat().st_mtime < before:
+                            path.unlink()
 
-    def ask(self, wish: Wish, number: int | None, *, by: str, why: str, time: float) -> Asked:
+    def ask(self, wish: Wish, number: int | None, *, by: str, why: str, now: float) -> Asked:
         """Lay a request down; when this returns it lasts.
 
         Args:
@@ -144,16 +159,16 @@ class Desk:
             number: the generation that it is about.
             by: who asks.
             why: for the history.
-            time: seconds since the epoch.
+            now: seconds since the epoch.
 
         Raises:
             UsageError: there is no such model, or its folder belongs to somebody else.
             DiskError: it cannot be written.
         """
-        now = timestamp(time)
-        id_ = f"{now.replace('-', '').replace(':', '')}-{secrets.token_hex(4)}"
+        moment = timestamp(now)
+        id_ = f"{moment.replace('-', '').replace(':', '')}-{secrets.token_hex(4)}"
         asked = Asked(
-            id_, wish, number, printable(by, _LONGEST_NAME), printable(why, _LONGEST_WHY), now
+            id_, wish, number, printable(by, _LONGEST_NAME), printable(why, _LONGEST_WHY), moment
         )
         try:
             owner = self._owner()
@@ -187,6 +202,13 @@ class Desk:
                 path.unlink()
             except FileNotFoundError:
                 return False
+        return True
+
+    def is_empty(self) -> bool:
+        """Whether nothing is asked: to be looked at often, and cheap. Raises DiskError."""
+        with explained("read", self._requests), contextlib.suppress(FileNotFoundError):
+            with os.scandir(self._requests) as found:
+                return next(found, None) is None
         return True
 
     def pending(self, done: Collection[str] = ()) -> Iterator[Asked]:
@@ -301,16 +323,20 @@ def _write(path: Path, data: bytes, owner: os.stat_result | None) -> None:
         data: what it holds.
         owner: whose folder it is: root asks in the name of the monitor's user, who has to read it.
     """
-    new = path.with_name(f".{path.name}.new")
+    new = path.with_name(f".{path.name}{_NEW}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
-        os.fchmod(file.fileno(), 0o600)  # whatever the umask is
-        if owner is not None and os.geteuid() == 0:
-            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    try:
+        with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+            os.fchmod(file.fileno(), 0o600)  # whatever the umask is
+            if owner is not None and os.geteuid() == 0:
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
 
 

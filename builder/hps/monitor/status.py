@@ -13,6 +13,7 @@ from hps.monitor.history import Past, Release, seconds
 from hps.monitor.journal_record import timestamp
 from hps.monitor.state import State
 from hps.monitor.transitions import Phase
+from hps.monitor.update import OPERATOR
 
 EMPTY = "empty"  # state of a model of which nothing was ever offered
 STATES = (EMPTY, *map(str, Phase), str(Waiting.RELEASE), str(Waiting.APPROVAL))
@@ -212,9 +213,11 @@ class ModelStatus:
 
     @property
     def refused(self) -> Past | None:
-        """The newest update, if it is over and was not let in or was undone."""
+        """The newest update that is over, if it was refused or undone, and not by a person."""
         last = next((one for one in self.history if one.over), None)
-        return last if last is not None and last.phase in _BAD_ENDS else None
+        if last is None or last.phase not in _BAD_ENDS or last.reason == OPERATOR:
+            return None
+        return last
 
     def needs_attention(self, now: float) -> bool:
         """Whether a person should look at it."""
