@@ -376,7 +376,8 @@ def _past_lines(row: "Past") -> Iterator[str]:
     from hps.monitor.logs import escaped
     from hps.monitor.words import named, outcome, reason
 
-    held = "" if row.release is None else f"  {escaped(named(row.release))}"
+    told = row.release is not None and (row.release.sequence is not None or row.release.name)
+    held = f"  {escaped(named(row.release))}" if told else ""
     yield f"{row.ended}  generation {row.number:<5} {escaped(outcome(row))}{held}"
     if row.reason:
         failures = f" (failed {row.failures} times)" if row.failures > 1 else ""

@@ -206,10 +206,12 @@ class Desk:
 
     def is_empty(self) -> bool:
         """Whether nothing is asked: to be looked at often, and cheap. Raises DiskError."""
-        with explained("read", self._requests), contextlib.suppress(FileNotFoundError):
-            with os.scandir(self._requests) as found:
-                return next(found, None) is None
-        return True
+        with explained("read", self._requests):
+            try:
+                with os.scandir(self._requests) as found:
+                    return next(found, None) is None
+            except FileNotFoundError:
+                return True
 
     def pending(self, done: Collection[str] = ()) -> Iterator[Asked]:
         """What is asked, the oldest first; for the monitor, which answers each.
