@@ -134,6 +134,11 @@ def test_libraries_are_heard_from_warnings_on_and_tracebacks_stay_on_one_line() 
     assert text(talk).count("\n") == 2
 
 
+def test_numbers_that_json_does_not_have_are_text() -> None:
+    (line,) = objects(lambda: Log().info("look", "took long", taken=float("inf"), whole=1.5))
+    assert (line["taken"], line["whole"]) == ("inf", 1.5)
+
+
 def test_facts_cannot_replace_what_every_line_has() -> None:
     (line,) = objects(lambda: Log("ocr").info("live", "is live", time="never", level="none"))
     assert is_rfc3339(line["time"])

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Callable, Iterable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain
@@ -202,6 +204,13 @@ def test_nothing_that_a_publisher_says_is_in_the_metrics() -> None:
     # The name of the model is ours; what it is called by others is not there.
     assert "models.example.org" not in text
     assert samples(found)[("hps_monitor_ready", (("model", HOSTILE),))] == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text() | st.sampled_from([OPEN, "*/*", f"{OPEN}; escaping=zzz;;q=x, text/plain"]))
+def test_any_field_accept_is_answered(accept: str) -> None:
+    found = Metrics([], lambda: host(now=NOW))
+    assert found.exposition(accept)[0]
 
 
 def test_threads_lose_no_count() -> None:

@@ -35,6 +35,8 @@ EVERYTHING = (
     snapshots.empty(),
 )
 
+ORDER = ["formula", "seal", "ocr", "table", "layout"]
+
 
 class Reader(html.parser.HTMLParser):
     """The elements of a page, and its text."""
@@ -87,6 +89,11 @@ def test_what_needs_a_person_comes_first_and_open() -> None:
     assert names[-4:] == ["model-layout"] * 4
     opened = ["open" in attributes for tag, attributes in seen if tag == "details"]
     assert opened == [True] * 4 + [False] * 4
+
+
+def test_a_model_that_is_not_served_does_not_serve_on() -> None:
+    assert "serves on" not in read(snapshots.dead()).text
+    assert "serves on" in read(snapshots.refused()).text
 
 
 def test_no_models_are_no_fault() -> None:
@@ -223,8 +230,8 @@ def keep_picture(browser: Any, name: str) -> None:
 def test_a_browser_shows_it_with_styles_and_without_a_complaint(shown: Any) -> None:
     keep_picture(shown, "wide")
     assert shown.title == "(4) Models on gpu-17"
-    assert texts(shown, "h2") == ["ocr", "table", "formula", "seal", "layout"]
-    assert "Update refused" in texts(shown, ".mood")[0]
+    assert texts(shown, "h2") == ORDER
+    assert "Not served" in texts(shown, ".mood")[0]
     radius = shown.execute_script(
         "return getComputedStyle(document.querySelector('article')).borderRadius"
     )
@@ -242,7 +249,7 @@ def test_it_becomes_fresh_by_itself_and_keeps_what_a_person_has_closed(
     watched.models = (*EVERYTHING[1:], snapshots.model(Telling().live(1), "new"))
     wait_for(shown, lambda one: "new" in texts(one, "h2"))
     assert shown.execute_script("return window.same")  # it was not loaded anew
-    assert texts(shown, "h2") == ["ocr", "table", "formula", "seal", "new"]
+    assert texts(shown, "h2") == [*ORDER[:-1], "new"]
     assert not shown.execute_script("return document.querySelector('#model-ocr details').open")
     assert shown.execute_script("return document.querySelector('#model-table details').open")
     focused = shown.execute_script("return document.activeElement.closest('article').id")
@@ -258,7 +265,7 @@ def test_a_monitor_that_has_gone_is_told_and_what_was_shown_stays(
         browser.get(url)
     wait_for(browser, lambda one: "has not answered" in texts(one, "#away")[0])
     keep_picture(browser, "away")
-    assert texts(browser, "h2") == ["ocr", "table", "formula", "seal", "layout"]
+    assert texts(browser, "h2") == ORDER
     listen = url.removeprefix("http://").removesuffix("/")
     with served(listen, watched.views):
         wait_for(browser, lambda one: texts(one, "#away") == [""])
@@ -320,7 +327,7 @@ def test_it_works_without_a_script(shown: Any, watched: Watched) -> None:
     try:
         shown.refresh()
         heading = shown.find_elements("css selector", "h2")
-        assert [one.text for one in heading] == ["ocr", "table", "formula", "seal", "layout"]
+        assert [one.text for one in heading] == ORDER
         summary = shown.find_element("css selector", "#model-ocr summary")
         summary.click()
         assert not shown.find_element("css selector", "#model-ocr dl").is_displayed()

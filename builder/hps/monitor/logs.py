@@ -8,6 +8,7 @@ monitor knows are replaced wherever they would appear, also in what libraries sa
 
 import json
 import logging
+import math
 import threading
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -152,7 +153,7 @@ class _Form(logging.Formatter):
         return found
 
     def _plain(self, value: object) -> object:
-        if isinstance(value, bool | int | float):
+        if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
             return value
         text = self._secrets.hidden(str(value))
         return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
@@ -161,7 +162,7 @@ class _Form(logging.Formatter):
 class _Json(_Form):
     def format(self, record: logging.LogRecord) -> str:
         # ASCII only: whatever a terminal or a collector makes of other signs, it meets none.
-        return json.dumps(self.facts(record), allow_nan=True)
+        return json.dumps(self.facts(record), allow_nan=False)
 
 
 class _Text(_Form):

@@ -24,6 +24,7 @@ from hps.monitor.words import (
 )
 
 _MARKS = {Mood.GOOD: "✓", Mood.BUSY: "↻", Mood.LOOK: "!", Mood.BAD: "✕"}
+_URGENCY = {Mood.BAD: 0, Mood.LOOK: 1, Mood.BUSY: 2, Mood.GOOD: 2}
 _OPEN = 6  # so many models are shown whole
 _PERIOD = 30  # seconds
 
@@ -78,8 +79,8 @@ def _summary(status: MonitorStatus) -> str:
 def _main(status: MonitorStatus) -> Markup:
     if not status.models:
         return element("main", element("p", "No models are watched."), id="models")
-    # What needs a person comes first; else the order of names, which stays.
-    ordered = sorted(status.models, key=lambda one: not one.needs_attention(status.now))
+    # The most urgent first; else the order of names, which stays.
+    ordered = sorted(status.models, key=lambda one: _URGENCY[headline(one, status.now).mood])
     few = len(ordered) <= _OPEN
     return element(
         "main",
@@ -128,10 +129,11 @@ def _live_line(model: ModelStatus, now: float) -> Markup:
 def _notices(model: ModelStatus, now: float) -> Iterator[Markup]:
     """What a person should read first, each with what can be done about it."""
     seen = model.observed
+    serves_on = " What is live serves on." if model.ready else ""
     if model.live is not None and seen.serving is False:
         yield _notice(Mood.BAD, "The model server does not serve the live generation.", "")
     if seen.mishap is not None:
-        words = f"{_sentence(reason(seen.mishap.reason))} What is live serves on."
+        words = f"{_sentence(reason(seen.mishap.reason))}{serves_on}"
         yield _notice(Mood.LOOK, words, seen.mishap.detail, seen.mishap.reason, at=seen.mishap.time)
     if model.is_stale(now):
         age = model.age(now)
@@ -144,7 +146,7 @@ def _notices(model: ModelStatus, now: float) -> Iterator[Markup]:
     if model.pending is not None:
         yield from _pending(model.pending)
     elif model.refused is not None:
-        yield _refused(model.refused)
+        yield _refused(model.refused, serves_on)
     for what, command in commands(model).items():
         yield element(
             "p", f"To {what}: ", element("code", f"hps monitor {command}"), class_="command"
@@ -170,9 +172,9 @@ def _pending(pending: Pending) -> Iterator[Markup]:
         )
 
 
-def _refused(row: Past) -> Markup:
+def _refused(row: Past, serves_on: str) -> Markup:
     how = "was refused" if row.phase == Phase.REFUSED else "was undone"
-    words = f"Generation {row.number} {how}: {reason(row.reason)}. What was live serves on."
+    words = f"Generation {row.number} {how}: {reason(row.reason)}.{serves_on}"
     return _notice(Mood.LOOK, words, row.detail, row.reason, at=seconds(row.ended))
 
 
@@ -249,7 +251,7 @@ def _row(row: Past) -> Markup:
         "tr",
         element("td", _time(seconds(row.ended))),
         element("td", str(row.number)),
-        element("td", number, " " if version else "", element("bdi", version)),
+        element("td", number, *([" ", element("bdi", version)] if version else [])),
         element("td", *what),
         class_=_row_mood(row),
     )
