@@ -3,8 +3,10 @@
 import contextlib
 import json
 import logging
+import threading
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +293,32 @@ def test_no_error_and_no_log_holds_the_token(
     assert server.seen[0].path == path
     assert "delegation=***" in caplog.text
     assert TOKEN not in caplog.text
+
+
+def test_close_ends_a_wait(server: HostileServer) -> None:
+    server.script(asked("/m/model", "GETFILESTATUS"), servers.silence())
+    with source(server) as made:
+
+        def close() -> None:
+            while not server.seen:
+                time.sleep(0.01)
+            made.close()
+
+        other = threading.Thread(target=close)
+        other.start()
+        assert trouble(made.model) is Trouble.UNREACHABLE
+        other.join()
+        assert trouble(made.donefile) is Trouble.UNREACHABLE
+
+
+@pytest.mark.skipif(find_spec("requests_kerberos") is not None, reason="the package is there")
+def test_kerberos_without_its_package_is_unusable() -> None:
+    place = WebHdfsPlace(
+        urls=("http://127.0.0.1:1",), folder="/", model="m", donefile="d", kerberos=True
+    )
+    with pytest.raises(SourceError, match="requests-kerberos") as caught:
+        WebHdfsSource(place).model()
+    assert caught.value.trouble is Trouble.UNUSABLE
 
 
 def test_a_token_is_read_anew_each_time(server: HostileServer, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from hps.monitor.sources.hadoop_program import Done, FailedError, Program
 from hps.monitor.sources.operation import Operations
 from hps.store.cancellation import Cancellation
 
+_MILLISECOND = 0.001
 _WORDS = 64 << 10  # bytes of arguments of one command
 _FILES = 500  # named in one command
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -105,8 +106,10 @@ class HadoopSource:
                 return known
             content = self._beginning(work, path, found)
             donefile = Donefile(found, content)
-            # What may still come to stand for other bytes is read each time.
-            self._known = donefile if is_settled(found, time.time()) else None
+            # What may still come to stand for other bytes is read each time, at the price of
+            # another JVM; nobody publishes twice in a millisecond.
+            settled = found.resolution <= _MILLISECOND or is_settled(found, time.time())
+            self._known = donefile if settled else None
             return donefile
 
     def model(self) -> tuple[Found, ...]:
