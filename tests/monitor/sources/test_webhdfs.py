@@ -275,7 +275,7 @@ def test_no_error_and_no_log_holds_the_token(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     path = f"/webhdfs/v1/m/model?delegation={TOKEN}&op=GETFILESTATUS"
-    message = f"refused http://x/?delegation={TOKEN}&op=x"
+    message = f"refused {TOKEN} http://x/?delegation={TOKEN}&op=x"
     server.script(
         path,
         exception("SecurityException", message),

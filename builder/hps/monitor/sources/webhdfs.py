@@ -1,20 +1,15 @@
 """HDFS as a place of models, through WebHDFS or HttpFS.
 
 The package `hdfs` knows the addresses, the operations, users, tokens and pairs of name nodes; the
-requests themselves go through `hps.store.transport`, which bounds and ends them: by itself the
-package waits for ever (`timeout=None`) and reads answers of any length. Follows the WebHDFS REST
-API of Hadoop 2.7 and 3.
+requests themselves go through `hps.store.transport` (see `webhdfs_requests`). Follows the WebHDFS
+REST API of Hadoop 2.7 and 3.
 """
 
 import contextlib
-import email.utils
-import logging
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 
@@ -39,16 +34,17 @@ from hps.monitor.sources.webhdfs_answers import (
     statuses_of,
     trouble_of,
 )
+from hps.monitor.sources.webhdfs_requests import (
+    Asked,
+    LostError,
+    kerberos,
+    package,
+)
 from hps.store import url as address
-from hps.store.cancellation import Cancellation
 from hps.store.foreign_text import printable
-from hps.store.retry import Deadlines
-from hps.store.transport import AgainError, Call, SlowError, Transport, pieces
+from hps.store.transport import AgainError, SlowError, Transport, pieces
 
-_ANSWER = 16 << 20  # bytes of an answer other than a file
-_HEAD_SECONDS = 60.0
 _HELD = 1.0  # seconds after which a piece is handed on though it is not full
-_SECRET = re.compile(r"\b(delegation|token|signature)=[^&\s\"']+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,29 +147,29 @@ class WebHdfsSource:
                 yield Reading(start, now, self._pieces(asked, path, status, start))
 
     @contextlib.contextmanager
-    def _operation(self) -> Iterator["_Asked"]:
+    def _operation(self) -> Iterator[Asked]:
         try:
             with self._operations.one() as work, contextlib.ExitStack() as answers:
-                asked = _Asked(self._transport, self._patience, work, answers)
+                asked = Asked(self._transport, self._patience, work, answers)
                 asked.client = self._client(asked)
                 yield asked
         finally:
             if self._operations.is_closed:  # a connection was in use when `close` came by
                 self._transport.close()
 
-    def _client(self, asked: "_Asked") -> Any:
+    def _client(self, asked: Asked) -> Any:
         """A client of the package; a token is read anew each time, as it may be replaced."""
-        hdfs = _package()
+        hdfs = package()
         urls = ";".join(self._urls)
         timeout = (self._patience.connect, self._patience.idle)
         if self._place.token is not None:
             token = self._place.token.read()
             return hdfs.TokenClient(urls, token, session=asked, timeout=timeout)
         if self._place.kerberos:
-            return _kerberos().KerberosClient(urls, session=asked, timeout=timeout)
+            return kerberos().KerberosClient(urls, session=asked, timeout=timeout)
         return hdfs.InsecureClient(urls, self._place.user, session=asked, timeout=timeout)
 
-    def _status(self, asked: "_Asked", path: str) -> Status | None:
+    def _status(self, asked: Asked, path: str) -> Status | None:
         """What the name node says of a file; None when there is none."""
         _check_name(path)
         try:
@@ -187,7 +183,7 @@ class WebHdfsSource:
             raise self._unfit(path)
         return status
 
-    def _identified(self, asked: "_Asked", path: str, status: Status) -> Found:
+    def _identified(self, asked: Asked, path: str, status: Status) -> Found:
         """What is known of one file, with its checksum, which is asked for once."""
         known = self._checksums.get(path)
         if known is None or known[0] != status:
@@ -198,7 +194,7 @@ class WebHdfsSource:
             self._checksums[path] = known
         return found_of("", status, asked.clock, checksum=known[1])
 
-    def _checksum(self, asked: "_Asked", path: str) -> str | None:
+    def _checksum(self, asked: Asked, path: str) -> str | None:
         """Of the whole file; None where there is none, as of a file that is being written."""
         try:
             with self._explained(asked, path):
@@ -209,7 +205,7 @@ class WebHdfsSource:
                 raise
             return None
 
-    def _walk(self, asked: "_Asked") -> Iterator[tuple[str, Status]]:
+    def _walk(self, asked: Asked) -> Iterator[tuple[str, Status]]:
         """All files below the model's folder."""
         waiting, seen = [""], 0
         while waiting:
@@ -229,7 +225,7 @@ class WebHdfsSource:
                 else:
                     waiting.append(f"{path}/")
 
-    def _statuses(self, asked: "_Asked", folder: str) -> list[Status]:
+    def _statuses(self, asked: Asked, folder: str) -> list[Status]:
         path = self._path(folder.rstrip("/"))
         _check_name(path)
         try:
@@ -240,7 +236,7 @@ class WebHdfsSource:
                 error.trouble = Trouble.CHANGED
             raise
 
-    def _pieces(self, asked: "_Asked", path: str, status: Status, start: int) -> Iterator[bytes]:
+    def _pieces(self, asked: Asked, path: str, status: Status, start: int) -> Iterator[bytes]:
         """The bytes from `start` on; short of what was announced they end by an error."""
         title, received = self._title(path), start
         with self._explained(asked, path):
@@ -256,7 +252,7 @@ class WebHdfsSource:
             raise http_faults.truncated(title, f"{status.size} bytes", received)
 
     @contextlib.contextmanager
-    def _explained(self, asked: "_Asked", path: str) -> Iterator[None]:
+    def _explained(self, asked: Asked, path: str) -> Iterator[None]:
         """Turn what the package raises into an error of sources.
 
         Causes are left out: what `requests` raises holds the address, and so the token.
@@ -264,7 +260,7 @@ class WebHdfsSource:
         title = self._title(path)
         try:
             yield
-        except _LostError as lost:
+        except LostError as lost:
             asked.work.check()
             again = lost.again
             raise SourceError(
@@ -281,9 +277,9 @@ class WebHdfsSource:
             raise http_faults.lasting(error) from None
         except UsageError as error:  # the authority cannot be used
             raise SourceError(Trouble.UNUSABLE, error.message, hint=error.hint) from None
-        except _package().HdfsError as error:
+        except package().HdfsError as error:
             asked.work.check()
-            said = printable(_SECRET.sub(r"\1=***", str(error).partition("\n")[0]))
+            said = printable(asked.without_secrets(str(error).partition("\n")[0]))
             raise SourceError(
                 trouble_of(error.exception, asked.status, said), f"cannot read {title}: {said}"
             ) from None
@@ -293,6 +289,12 @@ class WebHdfsSource:
                 Trouble.MALFORMED,
                 f"cannot read {title}: the answer is not that of WebHDFS",
                 hint="name the HTTP address of the name node or of HttpFS in `url`",
+            ) from None
+        except requests.RequestException as error:  # of Kerberos, before anything was sent
+            raise SourceError(
+                Trouble.REFUSED,
+                f"cannot read {title}: {type(error).__name__}",
+                hint="give the user of the monitor a Kerberos ticket (kinit)",
             ) from None
         if asked.answered is not None:
             self._urls = _first(self._urls, asked.answered)
@@ -314,142 +316,6 @@ class WebHdfsSource:
             f"{self._title(path)} is no regular file",
             hint="a model holds files and folders only: replace links by what they lead to",
         )
-
-
-class _LostError(requests.ConnectionError):
-    """By this the package `hdfs` knows that the next name node is to be asked."""
-
-    def __init__(self, again: AgainError) -> None:
-        super().__init__(again.cause)
-        self.again = again
-
-
-class _Asked:
-    """What the clients of the package take for a session of `requests`, during one operation.
-
-    Attributes:
-        params: what the clients add to each request: user or token.
-        auth: what the Kerberos client puts here.
-        clock: the time of the place when it last answered, seconds since the epoch.
-        answered: the address at the name node that answered last.
-        status: of the last answer.
-        client: of the package.
-    """
-
-    def __init__(
-        self,
-        transport: Transport,
-        patience: Patience,
-        work: Cancellation,
-        answers: contextlib.ExitStack,
-    ) -> None:
-        self.work = work
-        self.deadlines = _deadlines(patience)
-        self.params: dict[str, str] = {}
-        self.auth: Any = None
-        self.client: Any = None  # of the package, which has no types
-        self.status = 0
-        self.clock: float | None = None
-        self.answered: str | None = None
-        self._transport = transport
-        self._answers = answers
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        params: dict[str, Any],
-        **settings: Any,
-    ) -> requests.Response:
-        """Send a request; an answer that is no file comes read, up to a bound.
-
-        Raises:
-            _LostError: another name node may answer.
-            FetchError: none may.
-        """
-        given = {key: value for key, value in params.items() if value is not None}
-        full = requests.Request(method, url, params=self.params | given).prepare().url or url
-        call = Call(url=full, method=method, authorization=self._authorization(full))
-        try:
-            with contextlib.ExitStack() as stack:
-                opened = self._transport.open(call, self.deadlines, self.work)
-                _, response = stack.enter_context(opened)
-                self.work.check()
-                self.status = response.status_code
-                if response.ok:
-                    self.answered = url
-                self._note(response)
-                if settings.get("stream") and response.ok:
-                    self._answers.push(stack.pop_all())
-                else:
-                    self._read(response, url)
-                return response
-        except AgainError as error:
-            raise _LostError(error) from None
-
-    def _authorization(self, url: str) -> str | None:
-        """SPNEGO (RFC 4559), sent with the first request: most name nodes know no other way."""
-        if self.auth is None:
-            return None
-        host = urlsplit(url).hostname
-        value: str = self.auth.generate_request_header(None, host, is_preemptive=True)
-        return value
-
-    def _note(self, response: requests.Response) -> None:
-        with contextlib.suppress(TypeError, ValueError):
-            moment = email.utils.parsedate_to_datetime(response.headers.get("Date", ""))
-            self.clock = moment.timestamp()
-
-    def _read(self, response: requests.Response, url: str) -> None:
-        content = bytearray()
-        for piece in pieces(response.raw, address.redact(url), self.deadlines):
-            self.work.check()
-            content += piece
-            if len(content) > _ANSWER:
-                raise too_large("entries in one folder", _ANSWER, f"{_ANSWER} bytes of them")
-        self.work.check()
-        response._content = bytes(content)  # noqa: SLF001 - as `requests` keeps what was read
-        response._content_consumed = True  # type: ignore[attr-defined] # noqa: SLF001
-
-
-class _Discreet(logging.Filter):
-    """Takes tokens out of what HTTP libraries log, as they log whole addresses."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record; let every one pass."""
-        text = record.getMessage()
-        if _SECRET.search(text):
-            record.msg, record.args = _SECRET.sub(r"\1=***", text), ()
-        return True
-
-
-def _package() -> Any:
-    try:
-        import hdfs  # noqa: PLC0415 - only hosts that use it have it
-    except ImportError as error:
-        raise SourceError(
-            Trouble.UNUSABLE,
-            "the package hdfs is not installed",
-            hint="pip install 'hps[hdfs]'",
-        ) from error
-    for name in ("urllib3.connectionpool", "hdfs.client"):
-        logger = logging.getLogger(name)
-        if not any(isinstance(each, _Discreet) for each in logger.filters):
-            logger.addFilter(_Discreet())
-    return hdfs
-
-
-def _kerberos() -> Any:
-    _package()
-    try:
-        from hdfs.ext import kerberos  # noqa: PLC0415 - only hosts that use it have it
-    except ImportError as error:
-        raise SourceError(
-            Trouble.UNUSABLE,
-            "the package requests-kerberos is not installed",
-            hint="pip install 'hps[hdfs]' requests-kerberos",
-        ) from error
-    return kerberos
 
 
 def _check(url: str) -> None:
@@ -485,16 +351,6 @@ def _check_name(path: str) -> None:
 def _first(urls: tuple[str, ...], answered: str) -> tuple[str, ...]:
     """The addresses, beginning with the one that answered."""
     return tuple(sorted(urls, key=lambda url: not answered.startswith(f"{url.rstrip('/')}/")))
-
-
-def _deadlines(patience: Patience) -> Deadlines:
-    return Deadlines(
-        connect=patience.connect,
-        idle=patience.idle,
-        headers=min(_HEAD_SECONDS, patience.total),
-        minimum_rate=patience.minimum_rate,
-        rate_window=patience.rate_window,
-    )
 
 
 def _joined(folder: str, name: str) -> str:
