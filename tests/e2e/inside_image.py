@@ -40,19 +40,3 @@ def run(script: str, work: Path, *arguments: str) -> None:
     command = [*line, *mounts, "--", str(REPOSITORY / script), *arguments]
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=850)
     assert done.returncode == 0, done.stderr[-4000:]
-
-
-def served(models: Path, then: str) -> str:
-    """Serve a model repository, run a command of this machine beside it, and give what it says."""
-    line = [*_HPS, "run", "cpu", "--models", str(models), "--port", "0", "--then", then]
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        line,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=850,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
