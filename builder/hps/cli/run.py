@@ -143,7 +143,7 @@ def command(
             shown += _served(bench, target, pipeline, package, stack)
             arguments = ("--package", APP, *arguments)
         run = Run(
-            root=root_file_system(bench, built) if engine == "bubblewrap" else None,
+            root=root_file_system(bench, built, stack) if engine == "bubblewrap" else None,
             settings=settings,
             ports=ports(port) if engine == "bubblewrap" or port else (0, 0, 0),
             arguments=arguments,
@@ -169,12 +169,12 @@ def _served(
     """What a pipeline needs: its package's server folder, and the weights that it loads."""
     locked = fresh_target(bench.project.require_lock(), target, bench.project.inputs(target))
     pipeline = locked_pipeline(locked, name)
-    mounts = weights_mounts(bench, locked, pipeline)
+    mounts = weights_mounts(bench, locked, pipeline, stack)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hps-server-")))
     folder.chmod(0o755)  # the user of the image reads it
     own = None
     if package is not None:
-        unpack_server(package, folder)
+        unpack_server(bench, name, package, folder)
     else:
         _assemble_server(bench, name, folder)
         if bench.project.config.pipelines[name].config is not None:
