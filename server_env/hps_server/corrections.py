@@ -15,6 +15,13 @@ import numpy as np
 from hps_server.refused import Refused
 
 _PROBABILITIES = np.array([[0.25, 0.75]])
+_UNCHECKED = {  # by the pipeline's class
+    "_LayoutParsingPipeline": frozenset({"use_formula_recognition"}),
+    "_LayoutParsingPipelineV2": frozenset(
+        {"use_chart_recognition", "use_formula_recognition", "use_region_detection"}
+    ),
+    "_PaddleOCRVLPipeline": frozenset({"use_layout_detection"}),
+}
 _MODELS = "paddlex.inference.models"
 _PIPELINES = "paddlex.inference.pipelines"
 
@@ -191,7 +198,8 @@ def _model_settings() -> bool:
     """PaddleX 3.7: a pipeline that is asked for a model it has not loaded goes on without it.
 
     It reports the error in the place of a result and fails at the model's first use; in a pipeline
-    within another one nobody sees the report. The client is told now, before anything runs.
+    within another one nobody sees the report. Some models it does not look for at all. The client
+    is told now, before anything runs.
     """
     module = importlib.import_module(f"{_PIPELINES}.ocr.pipeline")
     probe = object.__new__(module._OCRPipeline)  # noqa: SLF001 - without its models
@@ -205,7 +213,8 @@ def _model_settings() -> bool:
     base = importlib.import_module(f"{_PIPELINES}.base").BasePipeline
     for pipeline in _below(base):
         if check := vars(pipeline).get("check_model_settings_valid"):
-            pipeline.check_model_settings_valid = _telling(check)
+            unchecked = _UNCHECKED.get(pipeline.__name__, frozenset())
+            pipeline.check_model_settings_valid = _telling(check, unchecked)
     return True
 
 
@@ -215,22 +224,27 @@ def _below(kind: Any) -> "Iterator[Any]":
         yield from _below(each)
 
 
-def _telling(check: "Callable[..., bool]") -> "Callable[..., bool]":
-    """A check that refuses what the client has asked for, and leaves all else to PaddleX."""
+def _telling(check: "Callable[..., bool]", unchecked: "frozenset[str]") -> "Callable[..., bool]":
+    """A check that refuses what the client has asked for, and leaves all else to PaddleX.
+
+    Args:
+        check: PaddleX's.
+        unchecked: the settings that it does not look at, and whose models are used on every page.
+    """
 
     @functools.wraps(check)
     def tell(self: Any, asked: "Mapping[str, Any]", *given: Any, **named: Any) -> bool:
-        if check(self, asked, *given, **named):
-            return True
+        well = check(self, asked, *given, **named)
         for wish, said in ((True, "is configured without"), (False, "cannot do without")):
             names = [
                 name
                 for name, value in asked.items()
                 if value is wish and getattr(self, name, None) is (not wish)
+                if not well or (wish and name in unchecked)
             ]
             if names:
                 raise Refused(f"The pipeline {said} {', '.join(names)}")
-        return False
+        return well
 
     return tell
 

@@ -31,6 +31,8 @@ from paddlex.inference.models.text_detection.processors import DetResizeForTest
 from paddlex.inference.models.video_classification.processors import VideoClasTopk
 from paddlex.inference.pipelines.components import FaissBuilder, FaissIndexer
 from paddlex.inference.pipelines.doc_preprocessor.pipeline import _DocPreprocessorPipeline
+from paddlex.inference.pipelines.layout_parsing.pipeline import _LayoutParsingPipeline
+from paddlex.inference.pipelines.layout_parsing.pipeline_v2 import _LayoutParsingPipelineV2
 from paddlex.inference.pipelines.ocr.pipeline import _OCRPipeline
 from paddlex.inference.pipelines.paddleocr_vl.pipeline import _PaddleOCRVLPipeline
 from paddlex.inference.pipelines.pp_chatocr.pipeline_v3 import PP_ChatOCRv3_Pipeline
@@ -139,6 +141,24 @@ def a_table_unread() -> Any:
     return next(pipeline.predict(None, use_ocr_model=False))
 
 
+def unchecked(kind: Any, name: str) -> Any:
+    """What a pipeline without a model says when it is asked for it."""
+    asked = dict.fromkeys(
+        ("use_doc_preprocessor", "use_seal_recognition", "use_table_recognition"), False
+    )
+    pipeline = without_models(kind, **asked, **{name: False})
+    return tried(lambda: pipeline.check_model_settings_valid({**asked, name: True}))
+
+
+UNCHECKED = (
+    (_LayoutParsingPipeline, "use_formula_recognition"),
+    (_LayoutParsingPipelineV2, "use_chart_recognition"),
+    (_LayoutParsingPipelineV2, "use_formula_recognition"),
+    (_LayoutParsingPipelineV2, "use_region_detection"),
+    (_PaddleOCRVLPipeline, "use_layout_detection"),
+)
+
+
 # What is looked at, by the correction that changes it.
 EFFECTS: "Mapping[str, Callable[[], Any]]" = {
     "image-classification-rows": lambda: type(Topk(["a", "b"])([ROWS], topk=1)[0]),
@@ -155,6 +175,7 @@ EFFECTS: "Mapping[str, Callable[[], Any]]" = {
         tried(lambda: ocr(use_textline_orientation=True)),
         tried(preprocessed),
         tried(a_table_unread),
+        *[unchecked(*each) for each in UNCHECKED],
     ],
 }
 BEFORE = {name: look() for name, look in EFFECTS.items()}
@@ -192,10 +213,14 @@ class Corrections(unittest.TestCase):
         assert AFTER["point-prompts"] == (32, 32)
 
     def test_a_model_that_is_not_there_is_refused(self) -> None:
-        for found in BEFORE["model-settings"]:
+        for found in BEFORE["model-settings"][:3]:
             said = PredictionError(found["error"])
             assert blamed(said), f"PaddleX says it in other words: {said}"
-        missing, inside, unread = AFTER["model-settings"]
+        for (_, name), found in zip(UNCHECKED, BEFORE["model-settings"][3:], strict=True):
+            assert found is True, f"delete {name} of _UNCHECKED: PaddleX looks at it"
+        missing, inside, unread, *others = AFTER["model-settings"]
+        for (_, name), found in zip(UNCHECKED, others, strict=True):
+            assert str(found) == f"The pipeline is configured without {name}"
         assert all(isinstance(each, Refused) for each in AFTER["model-settings"])
         assert str(missing) == "The pipeline is configured without use_textline_orientation"
         assert str(inside) == "The pipeline is configured without use_doc_unwarping"
