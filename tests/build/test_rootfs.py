@@ -16,9 +16,14 @@ from hps.layer.unpack import unpack
 from hps.store.blobs import Store
 from hps.store.collect import collect
 from tests.build.laboratory import Laboratory, copy_tree
+from tests.faults.disks import mounted
 from tests.layer.test_linked import facts
 
 pytestmark = pytest.mark.network
+
+
+WAITS = "print('up', flush=True); input(); import app_late; print(app_late.NAME)"
+PYTHON = ("--entrypoint", "/usr/bin/python3.11 -B")
 
 
 def root(bench: Workbench, built: Built) -> Path:
@@ -106,6 +111,23 @@ def test_a_file_system_without_further_links_gets_a_tree_of_its_own(lab: Laborat
         subprocess.run([chattr, "-i", fixed], check=True)
 
 
+def test_a_full_disk_leaves_no_half_tree(lab: Laboratory, tmp_path: Path) -> None:
+    """What is made lies on another disk, so that links are refused too."""
+    root(lab.open(), lab.built())
+    edited(lab, "print('edited')\n")
+    before, run = trees(lab), ("run", "cpu", "--port", "0", *PYTHON, "--", "/srv/main.py")
+    with mounted(tmp_path / "small", "4m") as small:
+        workspace = lab.store / "temporary"
+        shutil.rmtree(workspace)
+        workspace.symlink_to(small)
+        assert "No space left on device" in lab.run(*run, code=6).err
+        assert list(small.iterdir()) == []
+        workspace.unlink()
+        workspace.mkdir()
+    assert trees(lab) == before
+    assert lab.run(*run).out == "edited\n"
+
+
 def test_a_tree_is_held_as_long_as_asked(lab: Laboratory) -> None:
     bench, built, kept = lab.open(), lab.built(), trees(lab)
     with contextlib.ExitStack() as held:
@@ -116,10 +138,6 @@ def test_a_tree_is_held_as_long_as_asked(lab: Laboratory) -> None:
         assert trees(lab) == {tree.name} | kept
     collect(Store(lab.store))
     assert {path.name for path in (lab.store / "trees").iterdir()} == kept
-
-
-WAITS = "print('up', flush=True); input(); import app_late; print(app_late.NAME)"
-PYTHON = ("--entrypoint", "/usr/bin/python3.11 -B")
 
 
 def start(lab: Laboratory, program: str) -> "subprocess.Popen[str]":
@@ -185,6 +203,7 @@ def kill(process: "subprocess.Popen[str]") -> None:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_a_killed_run_leaves_no_half_tree(lab: Laboratory, tmp_path: Path) -> None:
     """Killed at moments that are spread over the making of both trees."""
     built, bench = lab.built(), lab.open()
