@@ -20,6 +20,7 @@ from typing import NamedTuple, Protocol, Self
 from hps.config.schema import ImageSettings
 from hps.derivation.bubblewrap import find_bwrap, root_arguments
 from hps.errors import RunError, UsageError
+from hps.oci.engine import STOP_SECONDS
 from hps.store.inherited import inherited
 
 REST_PORT = "HPS_REST_PORT"
@@ -224,7 +225,7 @@ class Bubblewrapped:
         """See Running."""
         return INTERRUPTED if self._process is None else self._process.wait()
 
-    def stop(self, grace: float = 35.0) -> int:
+    def stop(self, grace: float = STOP_SECONDS) -> int:
         """Ask the image's first process to end (SIGTERM), kill all after `grace` seconds."""
         if self._process is not None and self._process.poll() is None:
             _signal_inside(self._process.pid)
