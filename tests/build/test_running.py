@@ -154,6 +154,8 @@ def test_a_facade_that_never_answers_is_told() -> None:
 def test_without_a_facade_nobody_waits_for_one() -> None:
     with started(None) as running:
         wait_until_ready(running, 60)
+        assert running.ports.rest is None
+        assert running.ended() is None
 
 
 def test_an_image_that_ends_is_not_waited_for() -> None:

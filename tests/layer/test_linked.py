@@ -11,7 +11,7 @@ from hps.layer.entry import Entry
 from hps.layer.linked import link_tree
 from hps.layer.unpack import unpack
 from tests.layer.test_tar import UNUSUAL, file, folder, link
-from tests.layer.test_unpack import layer
+from tests.layer.test_unpack import held, layer
 
 
 def facts(root: Path) -> dict[str, tuple[int, int, object]]:
@@ -19,13 +19,8 @@ def facts(root: Path) -> dict[str, tuple[int, int, object]]:
     found: dict[str, tuple[int, int, object]] = {}
     for path in root.rglob("*"):
         status = path.lstat()
-        what: object = None
-        if stat.S_ISLNK(status.st_mode):
-            what = path.readlink()
-        elif stat.S_ISREG(status.st_mode):
-            what = path.read_bytes()
         time = 0 if path.is_symlink() else status.st_mtime_ns
-        found[str(path.relative_to(root))] = (status.st_mode, time, what)
+        found[str(path.relative_to(root))] = (status.st_mode, time, held(path))
     return found
 
 
