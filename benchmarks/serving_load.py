@@ -114,7 +114,8 @@ def typed(address: str, image: str) -> "Iterator[Ask]":
 
 
 def _classify(client: Any, image: str) -> None:
-    client.call("image-classification", {"image": image, "visualize": False})
+    request = {"image": image, "visualize": False}
+    client.call("image-classification", request, repeatable=True)  # as its own method does
 
 
 def images(folder: Path) -> dict[str, str]:

@@ -9,10 +9,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # small images; iproute2 and util-linux make network namespaces; gnupg signs archives of the tests;
 # libpython is what Triton's Python stub loads; the compiler and the headers build an extension;
 # strace sees what a build opens; faketime gives one another clock; docker-registry keeps images
-# and softhsm2 keys; disorderfs, qemu and diffoscope vary and compare what the challenge builds.
+# and softhsm2 keys; python3-swift verifies what is signed for S3; disorderfs, qemu and diffoscope
+# vary and compare what the challenge builds.
 debian bubblewrap docker.io skopeo umoci busybox-static iproute2 util-linux gnupg openssl \
     libpython3.11 gcc libc6-dev libpython3.11-dev strace faketime git docker-registry softhsm2 \
-    disorderfs qemu-user-static diffoscope-minimal
+    python3-swift disorderfs qemu-user-static diffoscope-minimal
 environment '.[test]'
 export PATH="$PWD/.venv/bin:$PATH"
 ruff check .

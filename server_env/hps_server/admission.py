@@ -301,12 +301,14 @@ def _chat_images(document: "dict[str, Any]") -> "Iterator[_File]":
     """The images of OpenAI's messages, in whatever part they are given.
 
     Raises:
-        Refused: there are messages, and none holds an image: PaddleX needs one.
+        Refused: there are messages, and none of the user's holds an image: PaddleX needs one.
     """
     messages = document.get("messages")
     count = 0
     for message in messages if isinstance(messages, list) else []:
-        content = message.get("content") if isinstance(message, dict) else None
+        if not isinstance(message, dict):
+            continue
+        content = message.get("content")
         for part in content if isinstance(content, list) else []:
             image = part.get("image_url") if isinstance(part, dict) else None
             if isinstance(image, str):
@@ -315,9 +317,9 @@ def _chat_images(document: "dict[str, Any]") -> "Iterator[_File]":
                 yield _File(image, "url", image["url"])
             else:
                 continue
-            count += 1
+            count += message.get("role") == "user"
     if isinstance(messages, list) and not count:
-        raise Refused("The messages hold no image")
+        raise Refused("The messages of the user hold no image")
 
 
 def _image_type(data: bytes) -> str:

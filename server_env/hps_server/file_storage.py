@@ -83,12 +83,13 @@ class FileStorage:
             self._path(key).unlink()
 
     def _place(self, incomplete: Path, path: Path) -> None:
-        # A sweep may remove the empty folder between the two steps.
+        # A sweep may remove the empty folder, or one above it, at any moment: before the move,
+        # between the folders that mkdir makes, and before mkdir looks at what is there already.
         for attempt in range(10):
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 incomplete.replace(path)
-            except FileNotFoundError:
+            except (FileNotFoundError, FileExistsError):
                 if attempt == 9 or not incomplete.exists():  # noqa: PLR2004 - the last attempt
                     raise
             else:

@@ -12,6 +12,7 @@ from hps_server.package import Operation, Package, location, read_package
 from hps_server.rest_bodies import file_field
 
 ANOMALY = ("/anomaly-detection", "/image-anomaly-detection")  # PaddleX has said both
+_WORDS = str.maketrans("", "", "/-")
 _ERRORS = {
     "400": "The body is no JSON object",
     "413": "The body is too large",
@@ -40,7 +41,10 @@ def document(package: Package, paddlex: "dict[str, Any]") -> "dict[str, Any]":
         for path in endpoints(operation):
             found = paddlex["paths"].get(path) or paddlex["paths"].get(operation.endpoint)
             if found:
-                paths[path] = {"post": _operation(operation, found["post"])}
+                described = _operation(operation, found["post"])
+                if path != operation.endpoint:  # operationIds are unique (OpenAPI 3.1, 4.8.10)
+                    described["operationId"] = f"{operation.id}At{path.title().translate(_WORDS)}"
+                paths[path] = {"post": described}
     bearer = {"type": "http", "scheme": "bearer"}
     components = {**paddlex.get("components", {}), "securitySchemes": {"token": bearer}}
     return {
@@ -74,6 +78,16 @@ def _operation(operation: Operation, described: "dict[str, Any]") -> "dict[str, 
     }
 
 
+class _NoPipeline:
+    """Stands where apps want a pipeline: some look at its parts when they are made."""
+
+    def __getattr__(self, name: str) -> "_NoPipeline":
+        return self
+
+    def __call__(self, *_: object, **__: object) -> "_NoPipeline":
+        return self
+
+
 def main() -> int:
     """Entry point: reads the package that HPS_PACKAGE names, prints the document."""
     import yaml  # noqa: PLC0415 - with PaddleX, only here
@@ -84,7 +98,7 @@ def main() -> int:
     path = location()
     configuration = yaml.safe_load(path.with_name("pipeline_config.yaml").read_bytes())
     serving = {"Serving": {"extra": {"index_storage": {"type": "memory"}}}}
-    app = create_pipeline_app(object(), {**configuration, **serving})
+    app = create_pipeline_app(_NoPipeline(), {**configuration, **serving})
     json.dump(document(read_package(path), app.openapi()), sys.stdout)
     return 0
 

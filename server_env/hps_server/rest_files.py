@@ -32,7 +32,10 @@ def signed_files(configuration: Path) -> "Callable[[str, Mapping[str, str]], Ans
     from hps_server.signed_files import read_signed  # noqa: PLC0415 - as above
 
     serving = (yaml.safe_load(text) or {}).get("Serving") or {}
-    storage = result_storage((serving.get("extra") or {}).get("file_storage"))
+    config = (serving.get("extra") or {}).get("file_storage")
+    if not isinstance(config, dict) or config.get("type") != "file_system":
+        return None  # the models say what is wrong with it; a client of BOS costs seconds
+    storage = result_storage(config)
     if not isinstance(storage, SignedFileStorage):
         return None
 

@@ -5,7 +5,6 @@ are written whole and removed when they are old, and `s3` and signed URLs of fil
 Secrets are named by file or environment variable; PaddleX's plain `ak` and `sk` keep working.
 """
 
-import importlib
 import os
 import threading
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from hps_server.bos import BosStorage
 from hps_server.file_storage import FileStorage
 from hps_server.s3 import Bucket, Credentials, S3Storage
 from hps_server.signed_urls import SignedUrls
@@ -212,18 +212,15 @@ def _files(keys: _Keys) -> Storage:
 
 
 def _bos(keys: _Keys) -> Storage:
-    module = importlib.import_module("paddlex.inference.serving.infra.storage")
-    milliseconds = keys.bound("connection_timeout_in_mills", -1)
-    config = module.BOSConfig(
-        endpoint=keys.text("endpoint"),
-        ak=keys.secret("ak", "HPS_SERVER_BOS_AK", plain="ak"),
-        sk=keys.secret("sk", "HPS_SERVER_BOS_SK", plain="sk"),
-        bucket_name=keys.text("bucket_name"),
-        key_prefix=keys.text("key_prefix", "") or None,
-        connection_timeout_in_mills=milliseconds,
-    )
-    storage: Storage = module.BOS(config)
-    return storage
+    config = {
+        "endpoint": keys.text("endpoint"),
+        "ak": keys.secret("ak", "HPS_SERVER_BOS_AK", plain="ak"),
+        "sk": keys.secret("sk", "HPS_SERVER_BOS_SK", plain="sk"),
+        "bucket_name": keys.text("bucket_name"),
+        "key_prefix": keys.text("key_prefix", "") or None,
+        "connection_timeout_in_mills": keys.bound("connection_timeout_in_mills", -1),
+    }
+    return BosStorage(config)
 
 
 def _s3(keys: _Keys) -> Storage:

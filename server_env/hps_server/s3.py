@@ -9,20 +9,26 @@ import datetime as dt
 import hashlib
 import hmac
 import http.client
-import mimetypes
+import re
 import ssl
 import time
 from dataclasses import dataclass, field
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
+
+from hps_server.content_types import content_type
 
 LONGEST_SECONDS = 7 * 24 * 3600  # Signature Version 4 ends there
-_OWN_SECONDS = 300
+_OWN_SECONDS = 900  # so far may the two clocks be apart, as with signed headers
 _TIMEOUT = 30.0
 _ATTEMPTS = 3
 _PAUSE = 0.2  # seconds, longer before each attempt
 _LARGEST = 1 << 30
 _OK = frozenset({200, 204})
 _MISSING = 404
+_NO_BUCKET = "NoSuchBucket"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# "Error Responses" of the Amazon S3 API Reference; the rest of the document may name keys.
+_ERROR_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 
 
 class S3Error(Exception):
@@ -167,7 +173,7 @@ class S3Storage:
         bucket = self._bucket
         parts = urlsplit(endpoint)
         path = parts.path.rstrip("/")
-        host = parts.netloc if bucket.path_style else f"{bucket.name}.{parts.netloc}"
+        host = _host(parts) if bucket.path_style else f"{bucket.name}.{_host(parts)}"
         if bucket.path_style:
             path += f"/{quote(bucket.name, safe='')}"
         full = f"{bucket.prefix.strip('/')}/{key}".lstrip("/")
@@ -190,9 +196,10 @@ class S3Storage:
                 continue
             if status in _OK:
                 return content
-            if status == _MISSING and method != "PUT":
+            code = _error_code(content)
+            if status == _MISSING and code != _NO_BUCKET and method != "PUT":
                 raise KeyError(key)
-            failure = f"status {status} of {host}"
+            failure = f"status {status} {code} of {host}".replace("  ", " ")
             if status < http.client.INTERNAL_SERVER_ERROR:
                 break
         raise S3Error(f"{method} in bucket {self._bucket.name}: {failure}")
@@ -208,12 +215,27 @@ class S3Storage:
             if parts.scheme == "https"
             else http.client.HTTPConnection(parts.netloc, timeout=self._timeout)
         )
-        kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
-        headers = {} if body is None else {"Content-Type": kind}
+        headers = {} if body is None else {"Content-Type": content_type(key)}
         with contextlib.closing(connection):
             connection.request(method, f"{parts.path}?{parts.query}", body, headers)
             answer = connection.getresponse()
             content = answer.read(_LARGEST + 1)
             if len(content) > _LARGEST:
                 raise S3Error(f"an object is larger than {_LARGEST} bytes")
+            if answer.length:  # read() with a bound does not say that the connection was cut
+                raise http.client.IncompleteRead(content, answer.length)
             return answer.status, content
+
+
+def _host(parts: SplitResult) -> str:
+    """The host as every client sends it, which is what the service verifies.
+
+    In lower case, and without the port that the scheme implies (RFC 9110, section 4.2.3).
+    """
+    host = parts.netloc.lower()
+    return host.removesuffix(f":{_DEFAULT_PORTS[parts.scheme]}")
+
+
+def _error_code(document: bytes) -> str:
+    found = _ERROR_CODE.search(document[:4096])
+    return found[1].decode() if found else ""

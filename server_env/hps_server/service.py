@@ -10,19 +10,21 @@ import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pydantic
 
 from hps_server.admission import admit, check_identifiers
 from hps_server.batching import PipelineCaller, PredictionError
+from hps_server.blame import blamed
 from hps_server.envelope import Code, failure, success
 from hps_server.fetching import Fetcher
 from hps_server.package import Operation
 from hps_server.pipeline_app import Route, Storages, unknown_fields
 from hps_server.refused import Refused
 from hps_server.request_log import RequestLog
+from hps_server.request_models import completed
 from hps_server.safeguards import Safeguards
 from hps_server.settings import Settings
 
@@ -75,7 +77,11 @@ class Service:
         if missing:
             raise ValueError(f"PaddleX has no operation {', '.join(sorted(missing))} here")
         self._operations = operations
-        self._routes = routes
+        default_index = getattr(caller.pipeline, "indexer", None) is not None
+        self._routes = {
+            identity: replace(route, request=completed(route.request, default_index=default_index))
+            for identity, route in routes.items()
+        }
         self._caller = caller
         self._settings = settings
         self._log = log
@@ -208,6 +214,8 @@ def explain(error: BaseException) -> "tuple[int, str]":
     status = getattr(error, "status_code", None)  # FastAPI's HTTPException, raised by PaddleX
     if isinstance(status, int) and not isinstance(error, PredictionError):
         return status, str(getattr(error, "detail", error))
+    if (told := blamed(error)) is not None:
+        return int(Code.INVALID), told
     return int(Code.FAILED), "Internal server error"
 
 

@@ -1,9 +1,9 @@
 """Serves the result files of signed URLs, for the REST façade."""
 
-import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hps_server.content_types import content_type
 from hps_server.refused import Refused
 from hps_server.result_storage import SignedFileStorage
 
@@ -39,5 +39,4 @@ def read_signed(storage: SignedFileStorage, path: str, query: "Mapping[str, str]
         content = storage.get(key)
     except KeyError:
         raise Refused("No such file", 404) from None
-    kind = mimetypes.guess_type(key)[0] or "application/octet-stream"
-    return SignedFile(content, {**_HEADERS, "Content-Type": kind})
+    return SignedFile(content, {**_HEADERS, "Content-Type": content_type(key)})

@@ -1,8 +1,10 @@
 """A build with nothing to do is told by bytes; whatever differs goes the ordinary way."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,26 @@ def test_only_a_build_of_all_targets_is_remembered(lab: Laboratory) -> None:
     state.unlink()
     lab.run("build", "-o", str(lab.folder / "elsewhere"))
     assert not state.exists()
+
+
+def test_an_edit_during_a_build_is_not_taken_for_built(lab: Laboratory) -> None:
+    """The build is halted when it has made the layer of what is edited then."""
+    blobs, main = lab.store / "blobs" / "sha256", lab.folder / "server" / "main.py"
+    lab.run("build")
+    for attempt in range(20):
+        main.write_text(f"print('before {attempt}')\n")
+        made = blobs.stat().st_mtime_ns
+        process = lab.start("build")
+        while blobs.stat().st_mtime_ns == made and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+        halted = process.poll() is None
+        main.write_text(f"print('during {attempt}')\n")
+        process.send_signal(signal.SIGCONT)
+        lab.finish(process)
+        if halted:
+            break
+    assert halted
+    after = lab.run("build").out
+    (lab.folder / ".hps" / "unchanged.json").unlink(missing_ok=True)
+    assert lab.run("build").out == after

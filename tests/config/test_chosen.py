@@ -1,6 +1,6 @@
 """Pipelines of a target, their weights, and what of them a lock depends on."""
 
-from hps.config.chosen import chosen_pipelines, chosen_weights
+from hps.config.chosen import chosen_pipelines, chosen_weights, unused_weights
 from hps.config.meaning import inputs
 from tests.config.documents import config
 
@@ -59,3 +59,16 @@ def test_the_files_of_a_folder_count_one_by_one() -> None:
     before = inputs(parsed, "cpu", (), {place: {"a": "1", "b.yml": "2"}})
     after = inputs(parsed, "cpu", (), {place: {"a": "1", "b.yml": "3"}})
     assert {key for key, _ in set(before) ^ set(after)} == {'weights.rec.files."b.yml"'}
+
+
+def test_weights_that_nothing_locks() -> None:
+    assert unused_weights(config(TABLES)) == ("unused",)
+    used = TABLES.replace('weights = ["rec", "det"]', 'weights = ["rec", "det", "unused"]')
+    assert unused_weights(config(used)) == ()
+    # A pipeline that no target is for does not help them.
+    nobody = used.replace('pipelines = ["ocr"]', "pipelines = []")
+    assert unused_weights(config(nobody)) == ()  # cpu is for all
+    parsed = config(nobody)
+    gpu = parsed.model_copy(update={"targets": {"gpu": parsed.targets["gpu"]}})
+    assert unused_weights(gpu) == ("det", "rec", "unused")
+    assert unused_weights(config("")) == ()

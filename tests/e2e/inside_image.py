@@ -1,5 +1,6 @@
 """Runs scripts of this repository with the Python of the built image, without a network."""
 
+import json
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,17 +44,11 @@ def run(script: str, work: Path, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-def served(models: Path, then: str) -> str:
-    """Serve a model repository, run a command of this machine beside it, and give what it says."""
-    line = [*_HPS, "run", "cpu", "--models", str(models), "--port", "0", "--then", then]
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(
-        line,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=850,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
+def told(script: str) -> "dict[str, Any]":
+    """The JSON that a script of the repository prints as its last line."""
+    line = [*_HPS, "run", "cpu", "--entrypoint", "python3", "--mount", f"{ROOT}:{REPOSITORY}"]
+    command = [*line, "--", str(REPOSITORY / script)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=850)
     assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found

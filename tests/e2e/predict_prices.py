@@ -1,8 +1,9 @@
-"""What Paddle Inference says of houses, without a server.
+"""What Paddle Inference says of houses that the training has not seen, without a server.
 
     python tests/e2e/predict_prices.py MODEL_DIR OUT_FILE
 
-MODEL_DIR is a version of the model uci_housing. OUT_FILE is JSON: {"rows": …, "prices": …}.
+MODEL_DIR is a version of the model uci_housing. OUT_FILE is JSON: {"rows": …, "prices": …,
+"true": …}; the last are those of the line that it should have learned.
 """
 
 import json
@@ -26,9 +27,9 @@ def main() -> None:
     config = inference.Config(str(folder / "inference.json"), str(folder / "inference.pdiparams"))
     config.disable_gpu()
     predictor = inference.create_predictor(config)
-    rows, _ = housing.houses(COUNT)
+    rows, true = (part[-COUNT:] for part in housing.houses(housing.COUNT + COUNT))
     (prices,) = predictor.run([paddle.to_tensor(rows, place=paddle.CPUPlace())])
-    document = {"rows": rows.tolist(), "prices": prices.numpy().tolist()}
+    document = {"rows": rows.tolist(), "prices": prices.numpy().tolist(), "true": true.tolist()}
     out.write_text(json.dumps(document))
 
 

@@ -48,7 +48,10 @@ class Served:
         return [json.loads(text) for text in output["data"]]
 
     def count(self, operation: str, code: int) -> float:
-        """How many requests of an operation the metrics tell of, by error code."""
+        """How many requests of an operation the metrics tell of, by error code.
+
+        They know of a request half a second later: see `counts`.
+        """
         pattern = (
             rf'^hps_requests_total{{code="{code}",model="[^"]*",operation="{operation}".*}} (\S+)$'
         )
@@ -56,6 +59,15 @@ class Served:
         assert status == http.client.OK
         found = re.findall(pattern, text.decode(), re.MULTILINE)
         return sum(map(float, found))
+
+    def counts(self, operation: str, wanted: "Mapping[int, float]") -> "dict[int, float]":
+        """The same for several codes, when it is what is wanted or has been otherwise for long."""
+        end = time.monotonic() + 30
+        while (found := {code: self.count(operation, code) for code in wanted}) != wanted:
+            if time.monotonic() > end:
+                break
+            time.sleep(0.2)
+        return found
 
 
 @contextlib.contextmanager

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.serving import free_ports
+
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "sdk" / "examples" / "models"
 ASK = f"{sys.executable} {ROOT / 'sdk' / 'examples' / 'ask.py'}"
@@ -179,10 +181,8 @@ def test_a_repository_that_would_hang_triton_is_refused(
 @pytest.fixture
 def server(built: dict[str, object]) -> Iterator[tuple["subprocess.Popen[str]", int]]:
     """A running image, started as a user would, and its HTTP port."""
-    from hps.build.running import ports
-
     assert built
-    first = ports(0)[0]
+    first = free_ports()
     line = [*HPS, "run", "cpu", "--models", str(MODELS), "--port", str(first)]
     with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as process:
         try:

@@ -1,4 +1,4 @@
-"""uci_housing in real Triton answers the very numbers of Paddle Inference."""
+"""uci_housing in real Triton answers the very numbers of Paddle Inference, and they are right."""
 
 import json
 import shutil
@@ -30,6 +30,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[tuple[Served, 
     log = tmp_path_factory.mktemp("log") / "log"
     with serving(["--models", str(models)], log=log) as server:
         yield server, said
+
+
+def test_what_it_says_is_what_it_learned(served: "tuple[Served, Any]") -> None:
+    _, said = served
+    for (price,), (true,) in zip(said["prices"], said["true"], strict=True):
+        assert price == pytest.approx(true, abs=1)
 
 
 def test_in_json(served: "tuple[Served, Any]") -> None:
@@ -67,3 +73,13 @@ def test_with_tritonclient(protocol: str, served: "tuple[Served, Any]") -> None:
     with client.InferenceServerClient(f"127.0.0.1:{getattr(server, protocol)}") as connection:
         answer = connection.infer(housing.NAME, [asked]).as_numpy("price")
     assert answer.tolist() == said["prices"]
+
+
+def test_the_model_is_made_the_same_twice() -> None:
+    inside_image.prepare()
+    found = []
+    for _ in range(2):
+        with inside_image.work_folder() as work:
+            inside_image.run("tests/e2e/models/make.py", work, str(inside_image.WORK), housing.NAME)
+            found.append((work / housing.NAME / "1" / "inference.pdiparams").read_bytes())
+    assert found[0] == found[1]

@@ -5,10 +5,11 @@ two are independent. Each case is one Triton model:
 
     request    every field that the documents name, as a client sends it
     required   the fields that cannot be left out
-    needed     those that the schema lets go, but not this pipeline
+    needed     those that the schema lets go, but not this pipeline: missing, they are refused
     not_null   optional fields with a default of their own, which take no null
     also       other values for fields, asked one after the other
-    refused    values that the documents name too, but PaddleX 3.7.2 itself refuses
+    refused    values that the schema takes and no pipeline can answer; the last one is blamed
+    told       the same, where "errorMsg" is another than the schema's words for "values"
     result     what comes back inside the envelope
 
 In requests `{png}` is a file in base64, `{visualInfo}` a value of an earlier answer. In results
@@ -112,7 +113,7 @@ def _documents(least: JSON, result: Any) -> "Iterator[tuple[str, Exchange]]":
 
 
 def _refused(case: JSON, least: JSON) -> "Iterator[tuple[str, Exchange]]":
-    for name in case["required"]:
+    for name in [*case["required"], *case.get("needed", ())]:
         rest = {key: value for key, value in least.items() if key != name}
         missing = (_WRONG, f"\n{name}\n  Field required [type=missing")
         yield f"{name} missing", Exchange(rest, refusal=missing)
@@ -122,9 +123,12 @@ def _refused(case: JSON, least: JSON) -> "Iterator[tuple[str, Exchange]]":
     if "{nothing}" in text:
         yield "no such file", Exchange(json.loads(text), refusal=("Input file is invalid",))
     for number, other in enumerate(case.get("refused", ())):
-        (name,) = other
+        *_, name = other
         words = (_WRONG, f"\n{name}\n")
         yield f"refused values {number}", Exchange({**least, **other}, refusal=words)
+    for number, other in enumerate(case.get("told", ())):
+        told = Exchange({**least, **other["values"]}, refusal=(other["errorMsg"],))
+        yield f"told values {number}", told
     yield "no JSON", Exchange({}, refusal=(_WRONG, "\n  Invalid JSON: "), text='{"file":')
     yield "no object", Exchange({}, refusal=(_WRONG, "\n  Input should be an object"), text="[]")
     if "fileType" in least:

@@ -11,6 +11,8 @@ import pytest
 from hps.build.weights_tree import tree_name
 from hps.lock import text
 from hps.lock.records import LockedWeights
+from hps.sdk.assemble import assemble
+from hps.sdk.package import Ingredients
 from tests.build.laboratory import Laboratory, wheel
 from tests.build.models import (
     DETECTOR,
@@ -20,10 +22,10 @@ from tests.build.models import (
     model,
     official,
     tar,
-    tar_gz,
     write_model,
 )
 from tests.faults.disks import mounted
+from tests.sdk.project import CATALOGUE
 
 pytestmark = pytest.mark.network
 
@@ -59,14 +61,16 @@ def weights(lab: Laboratory, name: str) -> LockedWeights:
     return found
 
 
-def package(folder: Path) -> Path:
-    """What `hps assemble` makes, as far as a run looks at it."""
-    made = folder / "paddlex_hps_OCR_sdk"
-    (made / "server" / "model_repo" / "ocr" / "1").mkdir(parents=True)
-    (made / "server" / "pipeline_config.yaml").write_text(OCR)
-    (made / "server" / "server.sh").write_text("#!/bin/sh\n")
-    (made / "server" / "server.sh").chmod(0o755)
-    return made
+def package(folder: Path, configuration: str = OCR) -> Path:
+    """What `hps assemble` makes."""
+    made_of = Ingredients(
+        paddlex="3.7.2",
+        environments=(),
+        epoch=0,
+        start_script=b"#!/bin/sh\n",
+        configs={"OCR.yaml": configuration.encode()},
+    )
+    return assemble(CATALOGUE["OCR"], made_of, folder, None).folder
 
 
 def test_every_file_is_locked_and_mounted_weights_are_not_in_the_image(ocr: Laboratory) -> None:
@@ -274,13 +278,7 @@ def test_a_run_shows_the_weights_and_the_package(
     ocr.run("lock", before=("sh", "-c", 'umask 077; exec "$@"', "sh"))
     made = package(tmp_path)
     if packed:
-        files = {
-            str(path.relative_to(tmp_path)): path.read_bytes()
-            for path in made.rglob("*")
-            if path.is_file()
-        }
-        made = tmp_path / "package.tar.gz"
-        made.write_bytes(tar_gz(files))
+        made = made.with_suffix(".tar.gz")
     done = shown(ocr, "--package", str(made), "--engine", engine)
     assert {path: facts for path, facts in done["found"].items() if path.startswith(FOLDER)} == {
         f"{FOLDER}/{file.name}": [file.size, False] for file in ocr.target.weights_files
@@ -320,12 +318,14 @@ def test_two_first_runs_at_once_show_the_same(ocr: Laboratory, tmp_path: Path) -
     ocr.run("lock")
     ocr.run("build")
     (ocr.folder / "server" / "inside.py").write_text(INSIDE)
-    words = ("run", "cpu", "--pipeline", "OCR", "--package", str(package(tmp_path)))
+    made = package(tmp_path)
+    words = ("run", "cpu", "--pipeline", "OCR", "--package", str(made))
     program = ("--entrypoint", "/usr/bin/python3.11 /srv/inside.py")
     started = [ocr.start(*words, *program) for _ in range(2)]
     first, second = (ocr.finish(process).json for process in started)
     assert first == second
-    assert len(first["found"]) == len(ocr.target.weights_files) + 2
+    served = [path for path in (made / "server").rglob("*") if path.is_file()]
+    assert len(first["found"]) == len(ocr.target.weights_files) + len(served)
     assert not list((ocr.store / "temporary").iterdir())
 
 
@@ -335,11 +335,53 @@ def test_what_cannot_be_served_is_told(ocr: Laboratory, tmp_path: Path) -> None:
     assert "no pipeline OCD" in ocr.run(*run, "OCD", code=2).err
     assert "sdk/pipelines" in ocr.run(*run, "OCR", code=2).err  # it has no catalogue
     assert "is no package" in ocr.run(*run, "OCR", "--package", str(tmp_path), code=2).err
-    other = package(tmp_path)
-    (other / "server" / "pipeline_config.yaml").write_text(OCR.replace("TextDetection", "Other"))
+    other = package(tmp_path / "other", OCR.replace("TextDetection", "Other"))
     done = ocr.run(*run, "OCR", "--package", str(other), code=2)
     assert "no module SubModules.TextDetection" in done.err
     ocr.run("run", "cpu", "--package", str(other), code=2)
+
+
+def test_a_package_is_checked_before_anything_starts(ocr: Laboratory, tmp_path: Path) -> None:
+    ocr.run("lock")
+    made = package(tmp_path)
+    run = ("run", "cpu", "--pipeline", "OCR", "--package", str(made), *PROGRAM)
+    model = made / "server/model_repo/ocr/1/model.py"
+    data = model.read_bytes()
+    model.write_bytes(data + b"#")
+    done = ocr.run(*run, code=5)
+    assert done.out == ""
+    assert f"{made} is not what its manifest says: server/model_repo/ocr/1/model.py" in done.err
+    model.write_bytes(data)
+    assert ocr.run(*run).out == "started\n"
+    ocr.environment["HPS_KEYS"] = str(tmp_path / "keys")
+    ocr.run("key", "generate", "release", "--no-passphrase")
+    policy = ocr.folder / "hps-policy.toml"
+    policy.write_text(f'version = 1\n[keys.release]\npublic = "{tmp_path}/keys/release.pub"\n')
+    done = ocr.run(*run, code=5)
+    assert done.out == ""
+    assert "policy does not trust the package" in done.err
+    assert "unsigned: " in done.err
+    ocr.run("sign", str(made / "manifest.json"), "--key", "release")
+    assert ocr.run(*run).out == "started\n"
+    policy.write_text("version = 2\n")
+    assert "cannot be used" in ocr.run(*run, code=2).err
+    policy.unlink()
+    policy.symlink_to("nowhere")  # a policy that is lost is not no policy
+    assert "hps-policy.toml cannot be read" in ocr.run(*run, code=2).err
+
+
+PROGRAM = ("--entrypoint", "/usr/bin/python3.11 -c \"print('started')\"")
+
+
+def test_weights_that_nothing_locks_are_told(ocr: Laboratory) -> None:
+    told = "note: the weights spare are not locked: no pipeline of a target uses them; name them"
+    assert "are not locked" not in ocr.run("lock").err
+    ocr.config.write_text(f'{ocr.config.read_text()}\n[weights.spare]\ndirectory = "nowhere"\n')
+    for words in (("lock",), ("lock", "--check"), ("lock", "--check", "--json")):
+        (line,) = [each for each in ocr.run(*words).err.splitlines() if told in each]
+        assert "`weights` of [pipelines.NAME]" in line
+    assert ocr.run("lock", "--json").json["unused_weights"] == ["spare"]
+    assert "spare" not in ocr.lock_path.read_text()
 
 
 def test_a_full_disk_leaves_no_half_of_the_weights(ocr: Laboratory, tmp_path: Path) -> None:

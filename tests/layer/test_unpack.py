@@ -25,16 +25,18 @@ def layer(path: Path, *entries: Entry, epoch: int = 1_700_000_000) -> Path:
     return path
 
 
+def held(path: Path) -> object:
+    """Where a link leads, or what a file holds; None for anything else."""
+    if path.is_symlink():
+        return path.readlink()
+    return path.read_bytes() if path.is_file() else None
+
+
 def tree(root: Path) -> dict[str, tuple[int, object]]:
     found: dict[str, tuple[int, object]] = {}
     for path in root.rglob("*"):
         status = path.lstat()
-        what: object = None
-        if stat.S_ISLNK(status.st_mode):
-            what = path.readlink()
-        elif stat.S_ISREG(status.st_mode):
-            what = path.read_bytes()
-        found[str(path.relative_to(root))] = (stat.S_IMODE(status.st_mode), what)
+        found[str(path.relative_to(root))] = (stat.S_IMODE(status.st_mode), held(path))
     return found
 
 

@@ -39,6 +39,22 @@ def triton(request: pytest.FixtureRequest) -> Path:
     return kept
 
 
+@pytest.fixture(scope="session")
+def rest_site(request: pytest.FixtureRequest) -> Path:
+    """What the REST facade imports, for the Python of the stub, as the image has it."""
+    kept = request.config.cache.mkdir("triton") / "rest-aiohttp-3.14.5-pyyaml-6.0.3"
+    if not kept.exists():
+        made = Path(f"{kept}.{os.getpid()}")
+        install = [uv.find_uv_bin(), "pip", "install", "--quiet", "--python", PYTHON]
+        wanted = ("aiohttp==3.14.5", "pyyaml==6.0.3")
+        subprocess.run([*install, "--target", made, *wanted], check=True)
+        try:
+            made.rename(kept)
+        except OSError:  # another worker of this run was first
+            shutil.rmtree(made)
+    return kept
+
+
 def _lay_out(made: Path, version: str) -> None:
     wheels = made / "wheels"
     install = [uv.find_uv_bin(), "pip", "install", "--quiet", "--no-deps"]

@@ -378,7 +378,14 @@ def test_paths_in_messages_are_refused(text: str) -> None:
 )
 def test_messages_without_an_image_are_refused(content: Any) -> None:
     document = {"messages": [{"role": "user", "content": content}]}
-    assert refused(document, (), "chat") == "The messages hold no image"
+    assert refused(document, (), "chat") == "The messages of the user hold no image"
+
+
+@pytest.mark.parametrize("role", ["system", "assistant", "User", None, ["user"]])
+def test_an_image_that_is_not_the_users_is_not_enough(role: Any) -> None:
+    document = messages({"image_url": {"url": b64(image())}})
+    document["messages"][0]["role"] = role
+    assert refused(document, (), "chat") == "The messages of the user hold no image"
 
 
 WAVE = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\1\0\1\0\x40\x1f\0\0\x80\x3e\0\0\2\0\x10\0data\0\0\0\0"

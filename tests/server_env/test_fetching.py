@@ -53,9 +53,10 @@ class Server:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            with connection, contextlib.suppress(OSError):
+            with connection, contextlib.ExitStack() as stack, contextlib.suppress(OSError):
                 if self._tls is not None:
                     connection = self._tls.wrap_socket(connection, server_side=True)
+                    stack.enter_context(connection)
                 head = b""
                 while b"\r\n\r\n" not in head:
                     piece = connection.recv(4096)

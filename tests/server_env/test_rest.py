@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uv
 
-from tests.server_env.conftest import PYTHON
 from tests.server_env.packages import PackageServer, installed_paddlex, make_package, serving
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
@@ -24,27 +22,15 @@ JSON = {"Content-Type": "application/json"}
 TOKEN = "t0ken-of-the-test"
 
 
-@pytest.fixture(scope="session")
-def aiohttp_site(request: pytest.FixtureRequest) -> Path:
-    """aiohttp for the Python of the stub, as the image has it."""
-    kept = request.config.cache.mkdir("triton") / "aiohttp-3.14.5-1"
-    if not kept.exists():
-        made = Path(f"{kept}.{os.getpid()}")
-        install = [uv.find_uv_bin(), "pip", "install", "--quiet", "--python", PYTHON]
-        subprocess.run([*install, "--target", made, "aiohttp==3.14.5"], check=True)
-        made.rename(kept)
-    return kept
-
-
 @pytest.fixture(scope="module")
 def server(
-    triton: Path, aiohttp_site: Path, tmp_path_factory: pytest.TempPathFactory
+    triton: Path, rest_site: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PackageServer]:
     folder = tmp_path_factory.mktemp("rest")
     server = PackageServer(
         triton,
         make_package(folder),
-        paths=(installed_paddlex(folder / "site"), aiohttp_site),
+        paths=(installed_paddlex(folder / "site"), rest_site),
         rest=True,
         environment={"HPS_REST_DEADLINE": "2", "HPS_REST_MAX_BODY": "1"},
     )
@@ -191,7 +177,7 @@ def test_ready_follows_the_probes(server: PackageServer) -> None:
     assert call(server, "POST", "/ocr", "{}", JSON)[0] == 200
 
 
-def test_tls_a_token_and_a_graceful_stop(triton: Path, aiohttp_site: Path, tmp_path: Path) -> None:
+def test_tls_a_token_and_a_graceful_stop(triton: Path, rest_site: Path, tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subprocess.run(
         [
@@ -209,7 +195,7 @@ def test_tls_a_token_and_a_graceful_stop(triton: Path, aiohttp_site: Path, tmp_p
         make_package(tmp_path),
         *(f"--rest-tls-key={key}", f"--rest-tls-certificate={certificate}"),
         *(f"--rest-token-file={token}", "--log-format=json"),
-        paths=(installed_paddlex(tmp_path / "site"), aiohttp_site),
+        paths=(installed_paddlex(tmp_path / "site"), rest_site),
         rest=True,
     )
     context = ssl.create_default_context(cafile=certificate)

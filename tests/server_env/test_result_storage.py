@@ -153,6 +153,9 @@ def test_nothing_incomplete_stays(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(OSError):
         storage.set("a", b"x")  # a folder is in the way
+    storage.set("b", b"x")
+    with pytest.raises(OSError):
+        storage.set("b/c/d", b"x")  # a file is in the way
     assert list((tmp_path / ".incomplete").iterdir()) == []
     left = tmp_path / ".incomplete" / "of a killed writer"
     left.write_bytes(b"x")

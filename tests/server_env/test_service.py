@@ -43,6 +43,11 @@ class Answer(pydantic.BaseModel):
     note: str | None = None
 
 
+class Search(pydantic.BaseModel):
+    indexKey: str | None = None  # noqa: N815 - as on the wire
+    topk: int | None = None
+
+
 class HTTPError(Exception):
     """Looks like FastAPI's, which PaddleX raises."""
 
@@ -164,6 +169,58 @@ def test_a_failure_is_an_answer_too(
     assert answer["errorCode"] == code
     assert message in answer["errorMsg"]
     assert subject.counted == [("infer", code)]
+
+
+class Searching:
+    """A pipeline that searches an index, its own or that of a request."""
+
+    def __init__(self, index: Any) -> None:
+        self.indexer = index
+
+    def predict(self, data: Any) -> Iterator[Any]:
+        if not data:
+            raise ValueError("Invalid key of threshold: 9, it must be less than 2")
+        yield data
+
+
+def searched(index: Any, **document: Any) -> "dict[str, Any]":
+    caller = PipelineCaller(lambda: Searching(index))
+
+    async def search(request: Search) -> pydantic.BaseModel:
+        if request.topk:
+            await caller.infer("")
+        return Answer(total=0, note=request.indexKey or "its own")
+
+    service = Service(
+        {"infer": Operation(id="infer", model="search", endpoint="/search")},
+        {"infer": Route(Search, search)},
+        caller,
+        settings=Settings(),
+        storages=Storages(),
+        log=RequestLog("search", form="json"),
+    )
+    answer = asyncio.run(service.answer(Request("infer", json.dumps(document).encode())))
+    caller.close()
+    said: dict[str, Any] = json.loads(answer)
+    return said
+
+
+def test_a_search_without_an_index_is_refused() -> None:
+    for document in ({}, {"indexKey": None}):
+        answer = searched(None, **document)
+        assert answer["errorCode"] == 422
+        assert answer["errorMsg"].startswith("1 validation error for Search\nindexKey\n  ")
+    assert searched(None, indexKey="mine")["result"] == {"total": 0, "note": "mine"}
+
+
+def test_a_search_in_the_pipelines_own_index_needs_no_key() -> None:
+    assert searched("an index")["result"] == {"total": 0, "note": "its own"}
+
+
+def test_what_paddlex_says_of_a_request_is_told_to_the_client() -> None:
+    answer = searched("an index", topk=1)
+    assert answer["errorCode"] == 422
+    assert answer["errorMsg"] == "Invalid key of threshold: 9, it must be less than 2"
 
 
 def test_one_bad_request_of_eight_fails_alone(subject: Subject) -> None:

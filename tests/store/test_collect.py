@@ -1,6 +1,8 @@
 """Collection: nothing reachable goes, everything else does."""
 
+import contextlib
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from hps.digest import Blob, Digest
 from hps.errors import StoreBusyError, StoreCorruptError
 from hps.store.blobs import Store, Stored
-from hps.store.collect import CollectPlan, collect, plan
+from hps.store.collect import CollectPlan, collect, plan, tree_size
 from hps.store.roots import Root
 from hps.store.traces import Trace
 from tests.store.damage import truncate
@@ -134,6 +136,94 @@ def test_trees_are_kept_by_root_and_removed_whole(store: Store, tmp_path: Path) 
     done = collect(store)
     assert done.trees == (Blob(DIGESTS[0], 5),)
     assert [path.name for path in store.trees.iterdir()] == [DIGESTS[1].hex]
+
+
+def filled(store: Store, digest: Digest, *files: Path, own: bytes = b"12345") -> Path:
+    """A tree with a file of its own, and others that it shares."""
+    with store.new_tree(digest) as folder:
+        (folder / "own").write_bytes(own)
+        for number, file in enumerate(files):
+            (folder / str(number)).hardlink_to(file)
+    return store.trees / digest.hex
+
+
+def test_a_tree_that_is_held_stays(store: Store) -> None:
+    for digest in DIGESTS[:2]:
+        filled(store, digest)
+    with store.hold_tree(DIGESTS[0]), Store(store.root).hold_tree(DIGESTS[0]):
+        assert collect(store, dry_run=True).trees == (Blob(DIGESTS[1], 5),)
+        assert collect(store).trees == (Blob(DIGESTS[1], 5),)
+        assert (store.trees / DIGESTS[0].hex / "own").read_bytes() == b"12345"
+        assert list(store.list_trees()) == [DIGESTS[0]]
+    assert collect(store, dry_run=True).trees == (Blob(DIGESTS[0], 5),)
+    collect(store)
+    assert list(store.trees.iterdir()) == []
+
+
+def test_a_holder_that_was_killed_holds_nothing(store: Store) -> None:
+    filled(store, DIGESTS[0])
+    reading, writing = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            with store.hold_tree(DIGESTS[0]):
+                os.write(writing, b"held")
+                signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        assert os.read(reading, 4) == b"held"
+        assert collect(store).trees == ()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(reading)
+        os.close(writing)
+    assert len(collect(store).trees) == 1
+
+
+def test_nobody_begins_to_hold_while_a_collection_removes(store: Store) -> None:
+    """Who finds a tree in a session has it; who comes too late finds none."""
+    ended, found = threading.Event(), []
+
+    def hold() -> None:
+        mine = Store(store.root)
+        while not ended.is_set():
+            with contextlib.ExitStack() as held:
+                with mine.session():
+                    tree = mine.tree(DIGESTS[0])
+                    if tree is not None:
+                        held.enter_context(mine.hold_tree(DIGESTS[0]))
+                if tree is not None:
+                    found.append((tree / "own").read_bytes())
+
+    holding = threading.Thread(target=hold)
+    holding.start()
+    try:
+        for _ in range(40):
+            filled(store, DIGESTS[0])
+            collect(store, wait=True)
+    finally:
+        ended.set()
+        holding.join()
+    assert set(found) <= {b"12345"}
+
+
+def test_a_file_that_trees_share_counts_once(store: Store) -> None:
+    first = filled(store, DIGESTS[0], own=bytes(1000))
+    second = filled(store, DIGESTS[1], first / "own")
+    counted: set[tuple[int, int]] = set()
+    assert (tree_size(first, counted), tree_size(second, counted)) == (1000, 5)
+    assert tree_size(second) == 1005
+    assert collect(store, dry_run=True).size == 1005
+    with store.hold_tree(DIGESTS[0]):
+        assert collect(store).size == 5
+    assert collect(store).size == 1000
+    first = filled(store, DIGESTS[0], own=bytes(1000))
+    filled(store, DIGESTS[1], first / "own")
+    hour_ago = time.time() - 3600
+    os.utime(first, (hour_ago, hour_ago))
+    assert collect(store, older_than=1800).size == 0  # the other tree has the file too
+    assert collect(store).size == 1005
 
 
 def test_what_is_young_stays_with_its_traces(store: Store) -> None:

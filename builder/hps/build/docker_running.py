@@ -6,19 +6,19 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hps.build.running import INTERRUPTED, Run, checked
+from hps.build.running import INTERRUPTED, REST_PORT, Ports, Run, checked
 from hps.oci.docker import load_layout
 from hps.oci.engine import Container, Engine, Mount
 from hps.oci.engine import Run as DockerRun
 
-_PORTS = 3
+_FACADE_PORT = 8080  # where the REST facade listens inside
 _LAST_WORDS = 5  # seconds for what was printed before the end to arrive
 
 
 class Dockered:
     """A container that runs the image; what it says is kept by Docker until `start`."""
 
-    def __init__(self, container: Container, ports: tuple[int, int, int], address: str) -> None:
+    def __init__(self, container: Container, ports: Ports, address: str) -> None:
         self.ports = ports
         self.address = address
         self._container = container
@@ -76,9 +76,9 @@ class Dockered:
 def dockered(run: Run, layout: Path, name: str, note: Callable[[str], None]) -> Iterator[Dockered]:
     """Load the image into Docker when it is not there, and start it.
 
-    The image listens on its own ports; Docker maps them to those of the run on loopback. With
-    port 0 Docker chooses free ones. What an hps that was killed has left running there goes first:
-    it may hold the ports.
+    The image listens on its own ports; Docker maps them to those of the run on loopback, and
+    chooses free ones for those that are 0. What an hps that was killed has left running there goes
+    first: it may hold the ports.
 
     Args:
         run: what to start.
@@ -92,22 +92,50 @@ def dockered(run: Run, layout: Path, name: str, note: Callable[[str], None]) -> 
     """
     checked(run)
     load_layout(layout, name)
-    inside = run.settings.ports[:_PORTS]
-    wanted = DockerRun(
+    inside = ports_inside(run)
+    with Engine.connect() as engine:
+        for one in engine.remove_abandoned():
+            note(f"removed the container {one}: the hps that started it was killed")
+        with engine.started(docker_run(run, name, inside)) as container:
+            mapped = container.ports
+            found = {
+                field: port and mapped.get(port, 0) for field, port in inside._asdict().items()
+            }
+            yield Dockered(container, Ports(**found), "127.0.0.1")
+
+
+def ports_inside(run: Run) -> Ports:
+    """Where the image listens: on the ports that it names, 0 where it names none.
+
+    It names none for the REST facade, which gets one that nothing else has.
+    """
+    own = run.settings.ports
+    http, grpc, metrics = (*own, 0, 0, 0)[:3]
+    if run.ports.rest is None:
+        return Ports(http, grpc, metrics)
+    rest = next(
+        port for port in range(_FACADE_PORT, _FACADE_PORT + len(own) + 1) if port not in own
+    )
+    return Ports(http, grpc, metrics, rest)
+
+
+def docker_run(run: Run, name: str, inside: Ports) -> DockerRun:
+    """What Docker is told of a run.
+
+    Args:
+        run: what to start.
+        name: of the image.
+        inside: where it listens, see `ports_inside`.
+    """
+    facade = {} if inside.rest is None else {REST_PORT: str(inside.rest)}
+    return DockerRun(
         image=name,
         entrypoint=run.settings.entrypoint or None,
         command=tuple(run.arguments) or run.settings.command,
-        ports=dict(zip(inside, run.ports, strict=False)),
+        ports={port: outside or 0 for port, outside in zip(inside, run.ports, strict=True) if port},
         mounts=tuple(Mount(one.outside, one.inside, one.writable) for one in run.mounts),
-        environment=run.environment,
+        environment={**run.environment, **facade},
         read_only=True,
         home=run.settings.user.home,
         owner=(run.settings.user.uid, run.settings.user.gid),
     )
-    with Engine.connect() as engine:
-        for one in engine.remove_abandoned():
-            note(f"removed the container {one}: the hps that started it was killed")
-        with engine.started(wanted) as container:
-            mapped = container.ports
-            found = [mapped.get(port, 0) for port in inside] + [0] * _PORTS
-            yield Dockered(container, (found[0], found[1], found[2]), "127.0.0.1")

@@ -25,8 +25,8 @@ from hps.build.healing import healing
 from hps.build.image import check_wheels, index_lines, realise
 from hps.build.kept import asked_for, check_upgraded, keeps_debs, keeps_python
 from hps.build.workbench import Workbench
-from hps.config.chosen import chosen_pipelines
-from hps.config.schema import Target
+from hps.config.chosen import chosen_pipelines, unused_weights
+from hps.config.schema import Config, Target
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
@@ -87,11 +87,24 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
     targets = [(kept | locked).get(name) for name in bench.project.config.targets]
     if resolver is None:
         raise LockError("there is nothing to lock")
+    if note := unused_note(bench.project.config):
+        bench.progress.note(note)
     return Lock(
         resolver=resolver,
         source_date_epoch=bench.project.config.lock.source_date_epoch,
         functions=FUNCTIONS,
         targets=tuple(target for target in targets if target is not None),
+    )
+
+
+def unused_note(config: Config) -> str | None:
+    """What to tell of weights that hps.toml names and that are not locked, if there are any."""
+    names = unused_weights(config)
+    if not names:
+        return None
+    return (
+        f"note: the weights {', '.join(names)} are not locked: no pipeline of a target uses them; "
+        "name them in `weights` of [pipelines.NAME], or remove them from hps.toml"
     )
 
 

@@ -4,25 +4,30 @@ The process gets what a container runtime would give it (OCI image-spec, config.
 WorkingDir, Entrypoint, Cmd) and, as Docker does with `--network host`, the network of the host.
 """
 
+import contextlib
 import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from hps.config.schema import ImageSettings
 from hps.derivation.bubblewrap import find_bwrap, root_arguments
 from hps.errors import RunError, UsageError
+from hps.oci.engine import STOP_SECONDS
 from hps.store.inherited import inherited
 
-PORT_NAMES = ("HPS_HTTP_PORT", "HPS_GRPC_PORT", "HPS_METRICS_PORT")
+REST_PORT = "HPS_REST_PORT"
+PORT_NAMES = ("HPS_HTTP_PORT", "HPS_GRPC_PORT", "HPS_METRICS_PORT", REST_PORT)
 INTERRUPTED = 130  # the exit code of what was stopped before it began
 _POLL = 0.2  # seconds between two looks
+_FACADE_READY = "/health/ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,27 @@ class Mount:
         return cls(Path(outside).absolute(), inside, mode == "rw")
 
 
+class Ports(NamedTuple):
+    """TCP ports of an image.
+
+    Args:
+        http: Triton's.
+        grpc: Triton's.
+        metrics: Triton's.
+        rest: that of the launcher's REST facade; None when it is not wanted.
+    """
+
+    http: int
+    grpc: int
+    metrics: int
+    rest: int | None = None
+
+    def environment(self) -> dict[str, str]:
+        """The variables that tell programs of them."""
+        named = zip(PORT_NAMES, self, strict=True)
+        return {name: str(port) for name, port in named if port is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What to start, and with what.
@@ -54,37 +80,52 @@ class Run:
         settings: its configuration.
         arguments: appended to the entrypoint in place of the image's command, when there are any.
         mounts: folders shown inside.
-        ports: TCP ports on `address` for HTTP, gRPC and metrics, passed by environment.
+        ports: they are on `address`, and passed by environment.
         address: the servers listen there.
         environment: wins over the image's.
     """
 
     root: Path | None
     settings: ImageSettings
-    ports: tuple[int, int, int]
+    ports: Ports
     arguments: Sequence[str] = ()
     mounts: Sequence[Mount] = ()
     address: str = "127.0.0.1"
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def ports(first: int) -> tuple[int, int, int]:
-    """Three ports from `first` on, or three free ones when it is 0.
+def wanted_ports(first: int, rest: int | None = None) -> Ports:
+    """Three ports from `first` on, and one for the REST facade; 0 stands for a free one.
+
+    Raises:
+        UsageError: the facade's is one of the three.
+    """
+    if not first:
+        return Ports(0, 0, 0, rest)
+    wanted = Ports(first, first + 1, first + 2, rest)
+    if rest in wanted[:3]:
+        raise UsageError(
+            f"the REST facade cannot have port {rest}",
+            expected=f"another than those of Triton, {first} to {first + 2}",
+            hint="name another --rest-port or --port; 0 takes free ones",
+        )
+    return wanted
+
+
+def free_ports(wanted: Ports) -> Ports:
+    """The wanted ports, each 0 replaced by a free one.
 
     A free port can be taken by another program before it is used; what then fails is the start,
     with the server's own words.
     """
-    if first:
-        return first, first + 1, first + 2
-    sockets = [socket.socket() for _ in range(3)]
-    try:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in wanted]
         for one in sockets:
             one.bind(("127.0.0.1", 0))
-        found = [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-    return found[0], found[1], found[2]
+        found = {one.getsockname()[1] for one in sockets}
+    free = iter(found.difference(wanted))
+    chosen = {name: next(free) for name, port in wanted._asdict().items() if port == 0}
+    return wanted._replace(**chosen)
 
 
 def command_line(run: Run, bwrap: str) -> list[str]:
@@ -108,7 +149,7 @@ def command_line(run: Run, bwrap: str) -> list[str]:
 def _environment(run: Run) -> dict[str, str]:
     made = {"HOME": run.settings.user.home, "PATH": "/usr/local/bin:/usr/bin:/bin"}
     made |= run.settings.environment
-    made |= {name: str(port) for name, port in zip(PORT_NAMES, run.ports, strict=True)}
+    made |= run.ports.environment()
     return made | {"HPS_ADDRESS": run.address} | dict(run.environment)
 
 
@@ -123,8 +164,8 @@ class Running(Protocol):
         ...
 
     @property
-    def ports(self) -> tuple[int, int, int]:
-        """HTTP, gRPC and metrics on this machine."""
+    def ports(self) -> Ports:
+        """Those of this machine."""
         ...
 
     @property
@@ -167,7 +208,7 @@ class Bubblewrapped:
         self.stop()
 
     @property
-    def ports(self) -> tuple[int, int, int]:
+    def ports(self) -> Ports:
         """See Running."""
         return self._run.ports
 
@@ -184,7 +225,7 @@ class Bubblewrapped:
         """See Running."""
         return INTERRUPTED if self._process is None else self._process.wait()
 
-    def stop(self, grace: float = 35.0) -> int:
+    def stop(self, grace: float = STOP_SECONDS) -> int:
         """Ask the image's first process to end (SIGTERM), kill all after `grace` seconds."""
         if self._process is not None and self._process.poll() is None:
             _signal_inside(self._process.pid)
@@ -210,6 +251,8 @@ def checked(run: Run) -> None:
 def wait_until_ready(running: Running, deadline: float) -> None:
     """Wait until the server inside says that it is ready (KServe v2, `/v2/health/ready`).
 
+    Its REST facade, which starts later, has to say so too when there is one.
+
     Raises:
         RunError: it ended, or was not ready within `deadline` seconds.
     """
@@ -222,19 +265,43 @@ def wait_until_ready(running: Running, deadline: float) -> None:
                 got=f"exit code {code}",
                 hint="its own words are above",
             )
-        if _ready(running.address, running.ports[0]):
+        if _ready(running):
             return
         time.sleep(_POLL)
     raise RunError(f"the image was not ready within {deadline:g} s", hint="see its words above")
 
 
-def execute(running: Running, command: Sequence[str]) -> int:
-    """Run a command of this machine beside the image; it finds the ports in its environment."""
-    told = {name: str(port) for name, port in zip(PORT_NAMES, running.ports, strict=True)}
+def execute(running: Running, command: Sequence[str], note: Callable[[str], None]) -> int:
+    """Run a command of this machine beside the image; it finds the ports in its environment.
+
+    Args:
+        running: the image.
+        command: the program and its arguments.
+        note: told that the image ended meanwhile, when the command failed too.
+
+    Returns:
+        The exit code of the command.
+
+    Raises:
+        UsageError: it cannot be run.
+        RunError: it went well, but the image ended by itself meanwhile.
+    """
+    told = inherited() | running.ports.environment()
     try:
-        return subprocess.run(command, check=False, env=inherited() | told).returncode
+        code = subprocess.run(command, check=False, env=told).returncode
     except OSError as error:
         raise UsageError(f"cannot run {command[0]}: {error.strerror}") from None
+    ended = running.ended()
+    if ended is not None:
+        fault = RunError(
+            f"the image ended by itself while {command[0]} ran",
+            got=f"exit code {ended}",
+            hint="its own words are above",
+        )
+        if code == 0:
+            raise fault
+        note(str(fault))
+    return code
 
 
 def _signal_inside(pid: int) -> None:
@@ -256,12 +323,33 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in text.split()]
 
 
-def _ready(address: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(address, port, timeout=2)
-    try:
-        connection.request("GET", "/v2/health/ready")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
+def _ready(running: Running) -> bool:
+    triton = http.client.HTTPConnection(running.address, running.ports.http, timeout=2)
+    if _status(triton, "/v2/health/ready") != http.client.OK:
         return False
-    finally:
-        connection.close()
+    rest = running.ports.rest
+    return rest is None or _facade_status(running.address, rest) == http.client.OK
+
+
+def _facade_status(address: str, port: int) -> int | None:
+    """What the REST facade answers, over TLS where it does not speak without."""
+    plain = http.client.HTTPConnection(address, port, timeout=2)
+    status = _status(plain, _FACADE_READY)
+    if status is not None:
+        return status
+    # Whose certificate it has does not matter: nothing is told, and the answer opens nothing.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    secured = http.client.HTTPSConnection(address, port, timeout=2, context=context)
+    return _status(secured, _FACADE_READY)
+
+
+def _status(connection: http.client.HTTPConnection, path: str) -> int | None:
+    """The status of an answer; None when there is none."""
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        except (OSError, http.client.HTTPException):
+            return None

@@ -1,33 +1,20 @@
 """Serving a pipeline: the server folder of its package, set to the weights that are locked."""
 
-import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from os.path import lexists
 from pathlib import Path
 
 from hps.build.running import Mount
-from hps.build.weights_tree import weights_tree
+from hps.build.weights_tree import tree_name, weights_tree
 from hps.build.workbench import Workbench
 from hps.config import pipeline_config
 from hps.config.chosen import WEIGHTS_FOLDER
-from hps.errors import BuildError, LockError, StoreError, UsageError
+from hps.errors import LockError, UsageError
 from hps.lock.records import LockedPipeline, LockedTarget
 
 APP = "/app"  # where the launcher of an image finds a package
 CONFIGURATION = "pipeline_config.yaml"
-_SERVER = "server"
-_LIMIT = 64 << 20  # bytes of a server folder; PaddleX's have some 10 kB
-_FILES = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """The copy rule that takes the server folder out of a package (`hps.layer.archive.Rule`)."""
-
-    from_: str = _SERVER
-    to: str = APP
-    executable: bool | None = None
-    exclude: tuple[str, ...] = ()
 
 
 def locked_pipeline(locked: LockedTarget, name: str) -> LockedPipeline:
@@ -44,14 +31,21 @@ def locked_pipeline(locked: LockedTarget, name: str) -> LockedPipeline:
 
 
 def weights_mounts(
-    bench: Workbench, locked: LockedTarget, pipeline: LockedPipeline
+    bench: Workbench, locked: LockedTarget, pipeline: LockedPipeline, held: ExitStack
 ) -> tuple[Mount, ...]:
-    """What has to be shown in the image for a pipeline: the weights that it does not hold."""
+    """What has to be shown in the image for a pipeline: the weights that it does not hold.
+
+    As long as `held` is open, no collection removes them, whatever is locked meanwhile.
+    """
     baked = {one.name for one in locked.baked()}
     names = sorted({name for _, name in pipeline.modules} - baked)
-    return tuple(
-        Mount(weights_tree(bench, locked, name), f"{WEIGHTS_FOLDER}/{name}") for name in names
-    )
+    mounts = []
+    with bench.store.session():  # no collection until the trees are held
+        for name in names:
+            tree = weights_tree(bench, locked, name)
+            held.enter_context(bench.store.hold_tree(tree_name(locked.files_of(name))))
+            mounts.append(Mount(tree, f"{WEIGHTS_FOLDER}/{name}"))
+    return tuple(mounts)
 
 
 def model_folders(locked: LockedTarget, pipeline: LockedPipeline) -> dict[str, tuple[str, str]]:
@@ -62,71 +56,23 @@ def model_folders(locked: LockedTarget, pipeline: LockedPipeline) -> dict[str, t
     return {module: (models[name], f"{WEIGHTS_FOLDER}/{name}") for module, name in pipeline.modules}
 
 
-def unpack_server(package: Path, folder: Path) -> None:
+def unpack_server(bench: Workbench, pipeline: str, package: Path, folder: Path) -> None:
     """Copy the server folder of a package, a folder or a .tar.gz, to an empty folder.
 
+    Each file must be what the package's manifest says. Where the project has a policy, the
+    manifest must be signed as that asks.
+
     Raises:
-        UsageError: it is no package.
+        UsageError: it is no package, or one of another pipeline, or the policy cannot be read.
+        IntegrityError: it is not what its manifest says, or not trusted.
         UnsafeArchiveError: the archive holds what none may hold.
     """
-    source = package / _SERVER if (package / _SERVER).is_dir() else package
-    if (source / CONFIGURATION).is_file():
-        _copy(source, folder)
-        return
-    if not package.is_file():
-        raise _no_package(package)
-    _unpack(package, folder)
-    if not (folder / CONFIGURATION).is_file():
-        raise _no_package(package)
+    # What verifies takes time to load, and most runs name no package.
+    from hps.build.served_package import copy_server  # noqa: PLC0415
+    from hps.trust.policy_file import POLICY, read_policy  # noqa: PLC0415
 
-
-def _copy(source: Path, folder: Path) -> None:
-    from hps.layer.tree import tree_entries  # noqa: PLC0415 - only who serves a package needs it
-
-    entries = tree_entries(source, APP, ("__pycache__",), owner=source.name)
-    if sum(entry.size for entry in entries) > _LIMIT or len(entries) > _FILES:
-        raise _no_package(source)
-    try:
-        shutil.copytree(
-            source, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    except (OSError, shutil.Error) as error:
-        raise StoreError(f"{source} cannot be copied to {folder}", got=error) from error
-
-
-def _unpack(package: Path, folder: Path) -> None:
-    from hps.archive.paths import Limits  # noqa: PLC0415
-    from hps.layer.archive import archive_entries  # noqa: PLC0415 - likewise
-
-    limits = Limits(files=_FILES, size=_LIMIT)
-    spool = folder / ".spool"
-    spool.mkdir()
-    try:
-        entries = archive_entries(
-            package, package.name, "package", [_Server()], 1, spool, limits=limits
-        )
-        for entry in entries:
-            place = folder / entry.path.removeprefix(APP.lstrip("/")).lstrip("/")
-            if entry.kind == "directory":
-                place.mkdir(parents=True, exist_ok=True)
-            elif entry.kind == "file" and entry.open is not None:
-                place.parent.mkdir(parents=True, exist_ok=True)
-                with entry.open() as reader, place.open("wb") as written:
-                    shutil.copyfileobj(reader, written)
-                place.chmod(entry.permissions)
-            else:
-                raise BuildError(f"{package.name} holds a link: {entry.path}", got=entry.link)
-    except OSError as error:
-        raise StoreError(f"{package.name} cannot be unpacked to {folder}", got=error) from error
-    finally:
-        shutil.rmtree(spool)
-
-
-def _no_package(package: Path) -> UsageError:
-    return UsageError(
-        f"{package} is no package of a pipeline",
-        expected=f"a folder or .tar.gz with {_SERVER}/{CONFIGURATION}, as `hps assemble` makes it",
-    )
+    policy = bench.project.root / POLICY
+    copy_server(package, folder, pipeline, read_policy(policy) if lexists(policy) else None)
 
 
 def set_weights(

@@ -30,11 +30,29 @@ def find_root(directory: Path, name: str = "hps.toml") -> Path:
     return next((one for one in (start, *start.parents) if (one / name).is_file()), start)
 
 
+def look(root: Path, files: Iterable[str], trees: Trees) -> dict[str, Any] | None:
+    """The digests of what a build reads from the project; None if that cannot be read.
+
+    It is taken before and after a build: of what was edited meanwhile nobody knows whether it is in
+    the image.
+
+    Args:
+        root: of the project.
+        files: relative to the root or absolute.
+        trees: copied by any of the targets: from, to, exclude.
+    """
+    try:
+        return {
+            "files": {name: _file(root / name) for name in files},
+            "trees": [[*tree, _tree(root, *tree)] for tree in trees],
+        }
+    except (OSError, HpsError):
+        return None
+
+
 def remember(
-    root: Path,
     store: Path,
-    files: Iterable[str],
-    trees: Trees,
+    looked: dict[str, Any],
     answers: Sequence[dict[str, Any]],
     *,
     rooted: bool = True,
@@ -43,10 +61,8 @@ def remember(
     """What `recall` compares: the text of `.hps/unchanged.json`.
 
     Args:
-        root: of the project.
         store: that the build used; another one is another build.
-        files: read by the build, relative to the root or absolute.
-        trees: copied by any of the targets: from, to, exclude.
+        looked: what `look` gave, all the time.
         answers: one for each target of hps.toml, as `hps build --json` reports it.
         rooted: whether the store knows of the project; if not, it is told when it can be written.
         signing: which key the command line and the environment asked for.
@@ -57,8 +73,7 @@ def remember(
         "store": str(store),
         "rooted": rooted,
         "signing": list(signing),
-        "files": {name: _file(root / name) for name in files},
-        "trees": [[*tree, _tree(root, *tree)] for tree in trees],
+        **looked,
         "answers": [[answer, _layout(answer)] for answer in answers],
     }
     return json.dumps(state, indent=1).encode()

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from hps.build.workbench import Workbench
     from hps.trust.authorised import AuthorisedSigner
 
+_PARSED = ("hps.toml", "hps.lock")
+
 
 @click.command("build")
 @click.argument("targets", nargs=-1)
@@ -104,6 +106,8 @@ def _build(
     from hps.build.image import build
     from hps.oci.archive import write_archive
 
+    root = unchanged.find_root(context.find_root().obj["directory"])
+    parsed = unchanged.look(root, _PARSED, ())  # before they are
     names = project(context).target_names(targets)
     if output is not None and len(names) != 1:
         raise click.UsageError("--output takes one target")
@@ -114,6 +118,7 @@ def _build(
         raise click.UsageError("--unsigned and --key contradict each other")
     signer = None if context.params["unsigned"] else configured_signer(context)
     attest = _attesting(signer, bench) if signer else None
+    before = _look(bench)
     results = [
         build(bench, name, again=check, verify=archive is not None, output=layout, attest=attest)
         for name in names
@@ -130,8 +135,10 @@ def _build(
             archive, [built.image], bench.store.path, epoch=0, attachments=built.attachments
         )
     answers = [as_json(one, signer) for one in results]
-    if output is None and len(names) == len(bench.project.config.targets):
-        _remember(context, bench, answers, rooted=all(one.rooted for one in results))
+    whole = output is None and len(names) == len(bench.project.config.targets)
+    if whole and parsed and before and before["files"].items() >= parsed["files"].items():
+        rooted = all(one.rooted for one in results)
+        _remember(context, bench, before, answers, rooted=rooted)
     return answers
 
 
@@ -159,18 +166,14 @@ def _tell_overrides(bench: "Workbench", built: "Built", *, verbose: bool) -> Non
         bench.progress.note(f"  /{one.path} of {one.owner}")
 
 
-def _remember(
-    context: click.Context, bench: "Workbench", answers: list[dict[str, Any]], *, rooted: bool
-) -> None:
+def _look(bench: "Workbench") -> dict[str, Any] | None:
+    """The digests of all that builds of this project read from it."""
     from hps.config.chosen import WEIGHTS_FOLDER, WEIGHTS_IGNORED
 
     project = bench.project
     targets = project.config.targets.values()
-    files = {"hps.toml", "hps.lock"} | {
-        file for target in targets for file in target.python.requirements
-    }
+    files = {*_PARSED} | {file for target in targets for file in target.python.requirements}
     files |= {one.config for one in project.config.pipelines.values() if one.config}
-    files |= {answer["signed_by"]["file"] for answer in answers if answer["signed_by"]}
     trees = [(tree.from_, tree.to, tree.exclude) for one in targets for tree in one.trees]
     weights = project.config.weights.items()
     trees += [
@@ -178,16 +181,29 @@ def _remember(
         for name, one in weights
         if one.directory and (project.root / one.directory).is_dir()
     ]
+    return unchanged.look(project.root, sorted(files), trees)
+
+
+def _remember(
+    context: click.Context,
+    bench: "Workbench",
+    before: dict[str, Any],
+    answers: list[dict[str, Any]],
+    *,
+    rooted: bool,
+) -> None:
+    """Write down what was built from what, unless that was edited meanwhile."""
+    if _look(bench) != before:
+        return
+    keys = {answer["signed_by"]["file"] for answer in answers if answer["signed_by"]}
+    signed_by = unchanged.look(bench.project.root, sorted(keys), ())
+    if signed_by is None:
+        return
+    looked = before | {"files": before["files"] | signed_by["files"]}
     state = unchanged.remember(
-        project.root,
-        bench.store.root,
-        sorted(files),
-        trees,
-        answers,
-        rooted=rooted,
-        signing=_asked(context),
+        bench.store.root, looked, answers, rooted=rooted, signing=_asked(context)
     )
-    unchanged.keep(project.root, state)
+    unchanged.keep(bench.project.root, state)
 
 
 def _answer(context: click.Context, answers: list[dict[str, Any]]) -> None:

@@ -4,10 +4,11 @@ from datetime import UTC, datetime
 
 import click
 
-from hps.build.locking import Upgrade, make_lock
+from hps.build.locking import Upgrade, make_lock, unused_note
 from hps.build.project import CONFIG, Project, write_atomically
 from hps.cli.diff import show
 from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
+from hps.config.chosen import unused_weights
 from hps.config.edit import set_value
 from hps.errors import LockError, LockStaleError
 from hps.lock.difference import difference
@@ -68,7 +69,13 @@ def command(
     lock = make_lock(bench, names, old, Upgrade(upgrade, frozenset(packages)))
     changed = bench.project.write_lock(lock)
     if wants_json(context):
-        report({"changed": changed, "targets": [target.name for target in lock.targets]})
+        report(
+            {
+                "changed": changed,
+                "targets": [target.name for target in lock.targets],
+                "unused_weights": list(unused_weights(bench.project.config)),
+            }
+        )
         return
     if old is not None and changed:
         show(difference(old, lock))
@@ -91,6 +98,8 @@ def _old(opened: Project, *, everything: bool) -> Lock | None:
 def _check(context: click.Context, opened: Project, targets: tuple[str, ...]) -> None:
     names = opened.target_names(targets)
     lock = opened.require_lock()
+    if note := unused_note(opened.config):
+        click.echo(note, err=True)
     if wants_json(context):
         found = {name: lock.target(name) for name in names}
         report(

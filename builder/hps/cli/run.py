@@ -5,7 +5,7 @@ import shlex
 import signal
 import tempfile
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import click
@@ -13,13 +13,15 @@ import click
 from hps.build.image import Built, build
 from hps.build.rootfs import root_file_system
 from hps.build.running import (
+    REST_PORT,
     Bubblewrapped,
     Mount,
     Run,
     Running,
     execute,
-    ports,
+    free_ports,
     wait_until_ready,
+    wanted_ports,
 )
 from hps.build.serving import (
     APP,
@@ -73,6 +75,11 @@ from hps.lock.stale import fresh_target
     help="HTTP there, gRPC and metrics on the next two; 0 takes free ones.",
 )
 @click.option(
+    "--rest-port",
+    type=click.IntRange(0, 65535),
+    help="The REST facade of --pipeline there; 0 takes a free one. Without it there is none.",
+)
+@click.option(
     "--entrypoint", metavar="COMMAND", help="Run this in place of the image's entrypoint."
 )
 @click.option("--address", default="127.0.0.1", show_default=True, help="Where it listens.")
@@ -87,8 +94,10 @@ from hps.lock.stale import fresh_target
 @click.option(
     "--then",
     metavar="COMMAND",
-    help="When the server is ready, run this command here with HPS_HTTP_PORT, HPS_GRPC_PORT and "
-    "HPS_METRICS_PORT set, then stop the image and end with the command's exit code.",
+    help="When the server is ready, and the REST facade too, run this command here with "
+    "HPS_HTTP_PORT, HPS_GRPC_PORT, HPS_METRICS_PORT and HPS_REST_PORT set, then stop the image and "
+    "end with the command's exit code; with 8 when that is 0 but the image ended by itself "
+    "meanwhile.",
 )
 @click.option(
     "--deadline",
@@ -112,6 +121,7 @@ def command(
     package: Path | None,
     mounts: tuple[str, ...],
     port: int,
+    rest_port: int | None,
     address: str,
     environment: tuple[str, ...],
     then: str | None,
@@ -123,29 +133,29 @@ def command(
     \b
     hps run cpu --models sdk/examples/models
     hps run cpu --models models --port 0 --then 'python ask.py'
-    hps run cpu --pipeline OCR
+    hps run cpu --pipeline OCR --rest-port 8080
     hps run cpu --entrypoint python3 -- -c 'import paddle; print(paddle.__version__)'
     """
     words = None if entrypoint is None else tuple(shlex.split(entrypoint))
+    given = dict(_pair(text) for text in environment)
+    shown = [Mount.parse(text) for text in mounts]
+    _check(pipeline, package, rest_port, given)
+    wanted = wanted_ports(port, rest_port)
     bench = workbench(context)
     built = build(bench, target)
     settings = built.settings
     if words is not None:
         settings = settings.model_copy(update={"entrypoint": words, "command": ()})
-    shown = [Mount.parse(text) for text in mounts]
     if models is not None:
         shown.append(Mount(models.absolute(), "/models"))
-    given = dict(_pair(text) for text in environment)
-    if package is not None and pipeline is None:
-        raise click.UsageError("--package: say with --pipeline which pipeline of hps.toml it is")
     with contextlib.ExitStack() as stack:
         if pipeline is not None:
             shown += _served(bench, target, pipeline, package, stack)
             arguments = ("--package", APP, *arguments)
         run = Run(
-            root=root_file_system(bench, built) if engine == "bubblewrap" else None,
+            root=root_file_system(bench, built, stack) if engine == "bubblewrap" else None,
             settings=settings,
-            ports=ports(port) if engine == "bubblewrap" or port else (0, 0, 0),
+            ports=free_ports(wanted) if engine == "bubblewrap" else wanted,
             arguments=arguments,
             mounts=shown,
             address=address,
@@ -155,12 +165,26 @@ def command(
         with _started(run, built, engine, bench.progress.note) as running:
             try:
                 running.start()
+                if rest_port == 0:
+                    bench.progress.note(f"the REST facade gets port {running.ports.rest}")
                 if then is None:
                     return running.wait()
                 wait_until_ready(running, deadline)
-                return execute(running, shlex.split(then))
+                return execute(running, shlex.split(then), bench.progress.note)
             except KeyboardInterrupt:
                 return running.stop()
+
+
+def _check(
+    pipeline: str | None, package: Path | None, rest_port: int | None, given: Mapping[str, str]
+) -> None:
+    """Refuse options that cannot go together, before anything is built."""
+    if package is not None and pipeline is None:
+        raise click.UsageError("--package: say with --pipeline which pipeline of hps.toml it is")
+    if rest_port is not None and pipeline is None:
+        raise click.UsageError("--rest-port: say with --pipeline which pipeline of hps.toml it is")
+    if rest_port is not None and REST_PORT in given:
+        raise click.UsageError(f"--rest-port and --env {REST_PORT} say the same thing twice")
 
 
 def _served(
@@ -169,12 +193,12 @@ def _served(
     """What a pipeline needs: its package's server folder, and the weights that it loads."""
     locked = fresh_target(bench.project.require_lock(), target, bench.project.inputs(target))
     pipeline = locked_pipeline(locked, name)
-    mounts = weights_mounts(bench, locked, pipeline)
+    mounts = weights_mounts(bench, locked, pipeline, stack)
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hps-server-")))
     folder.chmod(0o755)  # the user of the image reads it
     own = None
     if package is not None:
-        unpack_server(package, folder)
+        unpack_server(bench, name, package, folder)
     else:
         _assemble_server(bench, name, folder)
         if bench.project.config.pipelines[name].config is not None:

@@ -57,12 +57,13 @@ def info(context: click.Context, *, as_json: bool) -> None:
     store = _store(context)
     blobs = list(store.list_blobs())
     trees = [path for digest in store.list_trees() if (path := store.tree(digest)) is not None]
+    counted: set[tuple[int, int]] = set()
     facts = {
         "path": str(store.root),
         "blobs": len(blobs),
         "blob_bytes": sum(stored.blob.size for stored in blobs),
         "trees": len(trees),
-        "tree_bytes": sum(tree_size(tree) for tree in trees),
+        "tree_bytes": sum(tree_size(tree, counted) for tree in trees),
         "traces": sum(1 for _ in store.traces.all()),
         "roots": [
             {

@@ -14,6 +14,7 @@ import click
 
 from hps.cli.options import json_option, registry_client, registry_options, report, wants_json
 from hps.errors import LimitError, UsageError
+from hps.trust.policy_file import POLICY, read_policy, read_small
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from hps.trust.verdict import Reason, Verdict
     from hps.trust.verification import Check
 
-_POLICY = "hps-policy.toml"
-_LARGEST_POLICY = 1 << 20  # bytes of a policy, and of a key that it names
-
 
 @click.command()
 @click.argument("things", nargs=-1, required=True, metavar="WHAT...")
@@ -37,7 +35,7 @@ _LARGEST_POLICY = 1 << 20  # bytes of a policy, and of a key that it names
     "policy_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help=f"Whom to trust (default: {_POLICY} beside hps.toml, else policy.toml in the user's "
+    help=f"Whom to trust (default: {POLICY} beside hps.toml, else policy.toml in the user's "
     "configuration folder).",
 )
 @click.option(
@@ -318,8 +316,6 @@ def chosen_policy(
     Raises:
         UsageError: they contradict each other, it cannot be read, or lies in what it should judge.
     """
-    from hps.trust.policy import Policy
-
     if given is not None and keys:
         raise UsageError("--policy and --key exclude each other")
     if keys:
@@ -331,7 +327,7 @@ def chosen_policy(
                 f"the policy {path} lies in {thing}, which it should judge",
                 hint="keep it elsewhere, and name it with --policy",
             )
-    return Policy.parse(_read(path), str(path), lambda name: _read(path.parent / name)), str(path)
+    return read_policy(path), str(path)
 
 
 def _policy_of_keys(paths: tuple[Path, ...]) -> "Policy":
@@ -340,7 +336,7 @@ def _policy_of_keys(paths: tuple[Path, ...]) -> "Policy":
 
     found: dict[str, PublicKey] = {}
     for path in paths:
-        key = PublicKey.from_pem(_read(path))
+        key = PublicKey.from_pem(read_small(path))
         if found.setdefault(path.name, key) != key:
             found[str(path)] = key
     return Policy.of_keys(found)
@@ -350,28 +346,17 @@ def _default_policy(project: Path) -> Path:
     import platformdirs
 
     user = platformdirs.user_config_path("hps") / "policy.toml"
-    beside = project / _POLICY
+    beside = project / POLICY
     if (project / "hps.toml").is_file() and beside.is_file():
         return beside
     if user.is_file():
         return user
     raise UsageError(
         "no policy says whom to trust",
-        expected=f"--policy FILE, --key PUB.pem, {_POLICY} beside hps.toml, or {user}",
+        expected=f"--policy FILE, --key PUB.pem, {POLICY} beside hps.toml, or {user}",
         hint="get the public key from its owner, then try --key PUB.pem; as a policy, that is:\n"
         '  version = 1\n  [keys.release]\n  public = "PUB.pem"',
     )
-
-
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as reader:
-            data = reader.read(_LARGEST_POLICY + 1)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from error
-    if len(data) > _LARGEST_POLICY:
-        raise UsageError(f"{path} is larger than {_LARGEST_POLICY} bytes")
-    return data
 
 
 def _digest(text: str) -> "Digest":

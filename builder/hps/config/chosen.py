@@ -41,5 +41,11 @@ def chosen_weights(config: Config, target: str) -> tuple[str, ...]:
     return tuple(sorted(used))
 
 
+def unused_weights(config: Config) -> tuple[str, ...]:
+    """The names of weights that no pipeline of any target uses, so that nothing locks them."""
+    used = {name for target in config.targets for name in chosen_weights(config, target)}
+    return tuple(sorted(config.weights.keys() - used))
+
+
 # What lies outside of hps.toml and decides: by key path, name and digest of each file.
 Contents = Mapping[tuple[str, ...], Mapping[str, str]]

@@ -55,7 +55,9 @@ def unpack(layers: Iterable[Path], destination: Path, limits: Limits | None = No
 
     Args:
         layers: uncompressed tars.
-        destination: an empty folder; on an error what is in it is good for nothing.
+        destination: an empty folder, or one with layers below these; a file that is laid over
+            another takes its place and is never written into it. On an error what is in it is
+            good for nothing.
         limits: how much one layer may hold.
 
     Raises:
@@ -249,6 +251,7 @@ class _Root:
             else:
                 if not stat.S_ISDIR(found.st_mode):
                     raise source.fault("an entry below what is no folder", folder)
+                self._folders.setdefault(folder, (stat.S_IMODE(found.st_mode), int(found.st_mtime)))
             self._real.add(folder)
 
     def _directory(self, path: str, header: _Header) -> None:

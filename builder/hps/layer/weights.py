@@ -144,8 +144,11 @@ def _contents(where: str, entries: Sequence[Entry], root: str) -> Contents:
         if entry.kind != "file":
             continue
         path = relative(entry, root)
-        digest, head = _hashed(entry, keep=path == DESCRIPTION)
-        description = head or description
+        if entry.promised is not None and path != DESCRIPTION:
+            digest = entry.promised  # of a folder, whose files were hashed when it was listed
+        else:
+            digest, head = _hashed(entry, keep=path == DESCRIPTION)
+            description = head or description
         found.append(Found(path, digest, entry.size))
     check_layout(where, [one.path for one in found])
     return Contents(root, tuple(sorted(found, key=lambda one: one.path.encode())), description)

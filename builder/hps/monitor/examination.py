@@ -126,8 +126,10 @@ def examine(
     if policy.trust is Trust.NONE:
         offer, files, by = Offer(), (), _NOTHING
     decided = _accepted(judge(offer, policy, known, now=now, allowance=allowance))
-    refusals = () if not files else check_folder(
-        tree, files, beside=checksums.NAMES, staged=True, watch=watch
+    refusals = (
+        ()
+        if not files
+        else check_folder(tree, files, beside=checksums.NAMES, staged=True, watch=watch)
     )
     if refusals:
         raise RefusedError(refusals)

@@ -173,7 +173,8 @@ class Runner:
             happened = Happened.FAILED
             self._mishap(event.reason, event.detail)
             self._log.warning(
-                "step-failed", f"{due_.step} of generation {due_.number}: {event.detail}",
+                "step-failed",
+                f"{due_.step} of generation {due_.number}: {event.detail}",
                 reason=event.reason,
             )
         else:

@@ -24,9 +24,11 @@ if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container as DockerContainer
 
+# Seconds from SIGTERM to SIGKILL, whatever the engine: the launcher's own grace is 30 for Triton,
+# 30 for what runs beside it, and a little.
+STOP_SECONDS = 70
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _CONNECT_SECONDS = 10
-_STOP_SECONDS = 35
 _ANSWER_SECONDS = 600  # between two pieces of an answer, while the engine unpacks a large layer
 
 
@@ -136,9 +138,9 @@ class Container:
             return int(self._container.wait(timeout=None)["StatusCode"])
 
     def stop(self) -> None:
-        """Ask it to end (SIGTERM); kill it after 35 s, Triton's own grace and a little."""
+        """Ask it to end (SIGTERM); kill it after 70 s, the launcher's own grace."""
         with translated(RunError, "a container cannot be stopped"):
-            self._container.stop(timeout=_STOP_SECONDS)
+            self._container.stop(timeout=STOP_SECONDS)
 
 
 class Engine:
@@ -248,7 +250,7 @@ class Engine:
 
     @contextlib.contextmanager
     def started(self, run: Run) -> Iterator[Container]:
-        """Start a container; stop it (SIGTERM, after 35 s SIGKILL) and remove it at the end.
+        """Start a container; stop it (SIGTERM, after 70 s SIGKILL) and remove it at the end.
 
         Raises:
             RunError: it cannot be created, started or removed.
@@ -264,7 +266,7 @@ class Engine:
             yield Container(container)
         finally:
             with translated(RunError, f"the container {container.short_id} cannot be removed"):
-                container.stop(timeout=_STOP_SECONDS)
+                container.stop(timeout=STOP_SECONDS)
                 container.remove(v=True, force=True)
 
     def _tag(self, image_id: str, name: str) -> None:

@@ -228,6 +228,17 @@ class Store:
             if path.exists():
                 self.filesystem.remove_tree(path)
 
+    def hold_tree(self, digest: Digest) -> contextlib.AbstractContextManager[None]:
+        """Keep a tree from being collected while the block runs, outside of sessions too.
+
+        Begin it in the session that found the tree. A store that may only be read holds nothing.
+        """
+        return locking.shared(self.tree_lock(digest))
+
+    def tree_lock(self, digest: Digest) -> Path:
+        """What is locked by those who hold a tree; made by the first of them."""
+        return self.trees / f"{digest.hex}.lock"
+
     def list_blobs(self) -> Iterator[Stored]:
         """Every blob by name, in no order; other files in the folder are left out."""
         for name, status in _scan(self.blobs):

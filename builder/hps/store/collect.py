@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hps.digest import Blob, Digest
+from hps.errors import StoreError
 from hps.store import locking
 from hps.store.blobs import Store, Stored
 from hps.store.filesystem import explain
@@ -25,7 +26,8 @@ class CollectPlan:
     Args:
         blobs: that no living root names, and old enough.
         traces: derivations whose outputs do not all stay.
-        trees: that no living root names, with their bytes; the digest is the tree's name.
+        trees: that no living root names and nobody holds, with their bytes; the digest is the
+            tree's name.
         roots: of projects that are gone.
         rubbish: damaged traces and blobs that were set aside, with their bytes.
     """
@@ -58,7 +60,7 @@ def plan(
     Args:
         blobs: all of the store.
         traces: all of the store.
-        trees: all of the store, with their sizes.
+        trees: all of the store that nobody holds, with their sizes.
         roots: all of the store.
         before: seconds since 1970; what was written at or after it stays.
     """
@@ -131,11 +133,7 @@ def _survey(store: Store, older_than: float) -> CollectPlan:
     found = plan(
         store.list_blobs(),
         [trace for trace in traces if isinstance(trace, Trace)],
-        [
-            Stored(Blob(digest, tree_size(path)), path.lstat().st_mtime)
-            for digest in store.list_trees()
-            if (path := store.tree(digest)) is not None
-        ],
+        _free_trees(store),
         store.roots.all(),
         before=time.time() - older_than if older_than else float("inf"),
     )
@@ -144,6 +142,38 @@ def _survey(store: Store, older_than: float) -> CollectPlan:
         with contextlib.suppress(FileNotFoundError):  # a reader has removed it meanwhile
             rubbish[path] = path.lstat().st_size
     return CollectPlan(found.blobs, found.traces, found.trees, found.roots, rubbish)
+
+
+def _free_trees(store: Store) -> list[Stored]:
+    """Every tree that nobody holds.
+
+    Trees share files. The bytes of a file count for the tree that goes last: first come those that
+    are held, then the youngest, which stay longest.
+    """
+    found = [
+        (not _is_held(store, digest), -path.lstat().st_mtime, digest, path)
+        for digest in store.list_trees()
+        if (path := store.tree(digest)) is not None
+    ]
+    counted: set[tuple[int, int]] = set()
+    return [
+        stored
+        for free, age, digest, path in sorted(found)
+        for stored in [Stored(Blob(digest, tree_size(path, counted)), -age)]
+        if free
+    ]
+
+
+def _is_held(store: Store, digest: Digest) -> bool:
+    """Whether a process shows a tree to what it runs; what cannot be told counts as held."""
+    lock = store.tree_lock(digest)
+    if not lock.exists():
+        return False
+    try:
+        with locking.exclusive(lock, wait=False):
+            return False
+    except StoreError:
+        return True
 
 
 def _remove(store: Store, found: CollectPlan) -> None:
@@ -165,6 +195,8 @@ def _remove(store: Store, found: CollectPlan) -> None:
     for path in _list(store.trees):
         if path.name.startswith(_REMOVING):
             filesystem.remove_tree(path)
+        elif path.suffix == ".lock" and not path.with_suffix("").exists():
+            filesystem.remove(path)  # in no session nobody begins to hold a tree
     for path in found.rubbish:
         if path.is_dir() and not path.is_symlink():
             filesystem.remove_tree(path)
@@ -172,8 +204,15 @@ def _remove(store: Store, found: CollectPlan) -> None:
             filesystem.remove(path)
 
 
-def tree_size(path: Path) -> int:
-    """Bytes of the files below a folder; links are not followed."""
+def tree_size(path: Path, counted: set[tuple[int, int]] | None = None) -> int:
+    """Bytes of the files below a folder, each file once; symbolic links are not followed.
+
+    Args:
+        path: of the folder.
+        counted: device and inode of files with several names that do not count any more; those
+            of this folder are added.
+    """
+    counted = set() if counted is None else counted
     total = 0
     waiting = [path]  # no recursion: a tree may be deep
     while waiting:
@@ -183,7 +222,12 @@ def tree_size(path: Path) -> int:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(Path(entry.path))
                 elif entry.is_file(follow_symlinks=False):
-                    total += entry.stat(follow_symlinks=False).st_size
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_nlink > 1:
+                        if (status.st_dev, status.st_ino) in counted:
+                            continue
+                        counted.add((status.st_dev, status.st_ino))
+                    total += status.st_size
     return total
 
 

@@ -11,6 +11,7 @@ from tests.e2e.models.inference_folder import generator
 
 NAME = "uci_housing"
 FEATURES = 13
+COUNT = 404  # houses that it learns from
 _SERVED = Path(__file__).with_name(NAME)
 
 
@@ -30,7 +31,7 @@ def make(out: Path) -> Path:
     paddle.seed(13)
     network = paddle.nn.Linear(FEATURES, 1)
     optimiser = paddle.optimizer.Adam(0.3, parameters=network.parameters())
-    rows, prices = (paddle.to_tensor(part) for part in houses(404))
+    rows, prices = (paddle.to_tensor(part) for part in houses(COUNT))
     for _ in range(200):
         loss = paddle.nn.functional.mse_loss(network(rows), prices)
         loss.backward()

@@ -1,4 +1,5 @@
 # mypy: disable-error-code="import-not-found,import-untyped"
+# ruff: noqa: PT027 - the image has no pytest
 """Admission and storage against the PaddleX of the image; run by its Python, without pytest."""
 
 import asyncio
@@ -8,13 +9,17 @@ import json
 import pickle
 import sys
 import tempfile
+import time
 import unittest
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import cv2
 import faiss
 import numpy as np
+from bos_server import ACCESS_KEY, BUCKET, SECRET_KEY, BosServer
 from paddlex.inference.common.batch_sampler.det_3d_batch_sampler import Det3DBatchSampler
 from paddlex.inference.models.doc_vlm.processors.common import fetch_image
 from paddlex.inference.pipelines.components import IndexData
@@ -25,11 +30,13 @@ from PIL import Image
 
 from hps_server.admission import admit
 from hps_server.archive import ANNOTATIONS, clean_tar
+from hps_server.bos import BosError
 from hps_server.fetching import Fetcher
 from hps_server.file_checks import IMAGE_FORMATS, check_image, check_pdf, pdfium_lock
 from hps_server.index_storage import index_storage
 from hps_server.limits import Limits
-from hps_server.result_storage import result_storage
+from hps_server.refused import Refused
+from hps_server.result_storage import StorageError, result_storage
 
 LIMITS = Limits()
 
@@ -50,6 +57,15 @@ def run(document: "dict[str, Any]", files: "list[str]", media: str) -> "dict[str
         return await admit(document, files, media, LIMITS, Fetcher(LIMITS))
 
     return asyncio.run(go())
+
+
+def status(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
 
 
 class Images(unittest.TestCase):
@@ -173,19 +189,74 @@ class Storages(unittest.TestCase):
             plain = {"type": "file_system", "directory": folder}
             signed = {**plain, "base_url": "http://127.0.0.1/files"}
             secret = {"HPS_SERVER_URL_SECRET": "0123456789abcdef"}
-            bos = {
-                "type": "bos",
-                "endpoint": "http://127.0.0.1",
-                "bucket_name": "results",
-                "ak": "a",
-                "sk": "s",
-            }
             assert not isinstance(result_storage({"type": "memory"}), SupportsGetURL)
             assert not isinstance(result_storage(plain), SupportsGetURL)
             assert isinstance(result_storage(signed, secret), SupportsGetURL)
-            storage: Any = result_storage(bos, {})
-            assert isinstance(storage, SupportsGetURL)
-            assert "/k" in storage.get_url("k", 60)
+
+
+class Bos(unittest.TestCase):
+    def setUp(self) -> None:
+        self.server: Any = self.enterContext(BosServer())
+
+    def config(self, **more: Any) -> "dict[str, Any]":
+        given = {"ak": ACCESS_KEY, "sk": SECRET_KEY, "bucket_name": BUCKET, "key_prefix": "p"}
+        return {"type": "bos", "endpoint": self.server.endpoint, **given, **more}
+
+    def storage(self, **more: Any) -> Any:
+        return result_storage(self.config(**more), {})
+
+    def test_what_is_put_comes_back_also_by_url(self) -> None:
+        storage = self.storage(connection_timeout_in_mills=5000)
+        assert isinstance(storage, SupportsGetURL)
+        for key in ("log-1/ocr_0.jpg", "a b+c=d&e%2F.png", "é/日本.docx"):
+            for content in (b"first", b"", bytes(range(256)) * 40000):
+                storage.set(key, content)
+                assert self.server.blobs[f"p/{key}"] == content
+                assert storage.get(key) == content
+                for seconds in (-1, 60):
+                    url: Any = storage.get_url(key, seconds)
+                    with urllib.request.urlopen(url) as response:
+                        assert response.read() == content
+            storage.delete(key)
+            storage.delete(key)
+            self.assertRaises(KeyError, storage.get, key)
+        assert self.server.blobs == {}
+
+    def test_who_is_unknown_is_told_and_changes_nothing(self) -> None:
+        storage = self.storage()
+        storage.set("kept", b"x")
+        for more, code in (({"sk": "z"}, "SignatureDoesNotMatch"), ({"ak": "z"}, "InvalidAccess")):
+            wrong = self.storage(**more)
+            for run in (wrong.get, wrong.delete, lambda key, to=wrong: to.set(key, b"forged")):
+                with self.assertRaisesRegex(BosError, f"status 403 {code}") as caught:
+                    run("kept")
+                assert SECRET_KEY not in str(caught.exception)
+        with self.assertRaisesRegex(BosError, "status 404 NoSuchBucket"):
+            self.storage(bucket_name="another").get("kept")
+        url = storage.get_url("kept", 60)
+        over = storage.get_url("kept", 0)
+        time.sleep(1.1)
+        later = url.replace("%2F60%2F", "%2F600%2F")
+        for forged in (url.replace("kept", "else"), url[:-1], later, over):
+            assert status(forged) == 403
+        assert status(url) == 200
+        assert storage.get("kept") == b"x"
+
+    def test_an_index_is_kept_and_a_missing_one_is_told(self) -> None:
+        vectors = np.arange(9, dtype=np.uint8)
+        info = {"index_type": "Flat", "metric_type": "IP", "id_map": {0: "é"}}
+        storage = index_storage(self.config())
+        with self.assertRaisesRegex(Refused, "There is no index key-1"):
+            storage.get("key-1")
+        storage.set("key-1", pickle.dumps((vectors, info)))
+        assert pickle.loads(storage.get("key-1"))[1] == info
+        assert self.server.blobs["p/key-1.hpsindex"].startswith(b"hps-index 1 ")
+
+    def test_names_that_bos_does_not_have_are_refused_at_the_start(self) -> None:
+        for more in ({"bucket_name": "Not_A_Bucket"}, {"endpoint": ""}):
+            with self.assertRaises(StorageError) as caught:
+                self.storage(**more)
+            assert SECRET_KEY not in str(caught.exception)
 
 
 if __name__ == "__main__":
