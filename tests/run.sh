@@ -10,10 +10,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # libpython is what Triton's Python stub loads; the compiler and the headers build an extension;
 # strace sees what a build opens; faketime gives one another clock; docker-registry keeps images
 # and softhsm2 keys; python3-swift verifies what is signed for S3; disorderfs, qemu and diffoscope
-# vary and compare what the challenge builds.
+# vary and compare what the challenge builds; chromium looks at the status page; HDFS runs on Java;
+# bsdtar, pigz, pbzip2 and zip pack models as publishers do.
 debian bubblewrap docker.io skopeo umoci busybox-static iproute2 util-linux gnupg openssl \
     libpython3.11 gcc libc6-dev libpython3.11-dev strace faketime git docker-registry softhsm2 \
-    python3-swift disorderfs qemu-user-static diffoscope-minimal
+    python3-swift disorderfs qemu-user-static diffoscope-minimal \
+    chromium chromium-driver openjdk-17-jre-headless libarchive-tools pigz pbzip2 zip zstd xz-utils
 environment '.[test]'
 export PATH="$PWD/.venv/bin:$PATH"
 ruff check .

@@ -24,6 +24,8 @@ PURE = (
     "archive/paths.py archive/refusal.py archive/tar_header.py model/member_names.py "
     "model/checksums.py model/donefile.py model/judge.py model/manifest.py model/paths.py model/policy.py "
     "model/probe.py model/refusal.py model/release.py monitor/history.py monitor/status.py "
+    "monitor/backoff.py monitor/events.py monitor/journal_record.py monitor/look.py "
+    "monitor/sighting.py monitor/state.py monitor/transitions.py monitor/update.py "
     "monitor/words.py monitor/page/markup.py monitor/page/render.py "
     "layer/entry.py oci/image.py build/graph.py build/kept.py build/reasons.py "
     "build/licences.py build/sbom.py release/provenance.py sdk/catalogue.py "

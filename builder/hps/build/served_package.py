@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
+from hps.archive.paths import Limits
 from hps.errors import BuildError, IntegrityError, LimitError, StoreError, UsageError
 from hps.layer.archive import archive_entries
 from hps.layer.entry import Entry
-from hps.archive.paths import Limits
 from hps.oci.documents import open_regular
 from hps.oci.layout_files import FolderFiles
 from hps.trust.package_verification import LARGEST, MANIFEST, Manifest, Member, judge_manifest
