@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 
 from hps.model.extract import unpack
-from hps.model.staging import freeze
+from hps.monitor.tree import seal_tree
 
 if __name__ == "__main__":
     archive, staging = Path(sys.argv[1]), Path(sys.argv[2])
     staging.mkdir(mode=0o700)
     print("begins", flush=True)
-    freeze(staging, unpack(archive, staging, durable=True))
+    unpack(archive, staging)
+    seal_tree(staging)
     print("ends", flush=True)

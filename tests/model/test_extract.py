@@ -14,7 +14,7 @@ import pytest
 from hps.archive.refusal import ArchiveError, Reason
 from hps.digest import Digest
 from hps.model.extract import ModelLimits, Top, unpack
-from hps.model.staging import StagingError, StagingFault, UnpackedFile, freeze
+from hps.model.staging import StagingError, StagingFault, UnpackedFile
 from tests.model import writers
 from tests.model.tars import END, extended, folder, header, member, padded, pax, zip_of
 
@@ -215,40 +215,6 @@ def test_what_is_no_file_is_not_unpacked(tmp_path: Path) -> None:
     for number, name in enumerate(("link", "pipe", "nothing", ".")):
         with pytest.raises(StagingError):
             unpack(tmp_path / name, staging(tmp_path, str(number)))
-
-
-def test_a_frozen_folder_holds_what_was_unpacked(tmp_path: Path) -> None:
-    target = staging(tmp_path)
-    data = member(b"a/x", b"1") + member(b"run", b"2", mode=0o755) + folder(b"empty") + END
-    found = unpack(put(tmp_path, data), target, durable=True)
-    freeze(target, found)
-    modes = {str(p.relative_to(target)): stat.S_IMODE(p.stat().st_mode) for p in target.rglob("*")}
-    assert modes == {"a": 0o555, "a/x": 0o444, "run": 0o555, "empty": 0o555}
-    assert stat.S_IMODE(target.stat().st_mode) == 0o555
-    freeze(target, found)  # again, as after a crash
-    freeze(target, found, movable=True)
-    assert stat.S_IMODE(target.stat().st_mode) == 0o755
-
-
-def test_what_others_put_into_the_folder_is_noticed(tmp_path: Path) -> None:
-    for number, harm in enumerate(("link", "hard", "more", "less", "longer", "pipe")):
-        target = staging(tmp_path, str(number))
-        found = unpack(put(tmp_path, member(b"x", b"1") + END), target)
-        if harm == "link":
-            (target / "l").symlink_to("x")
-        elif harm == "hard":
-            (tmp_path / "alias").hardlink_to(target / "x")
-        elif harm == "pipe":
-            os.mkfifo(target / "p")
-        elif harm == "less":
-            (target / "x").unlink()
-        else:
-            (target / ("x" if harm == "longer" else "y")).write_bytes(b"22")
-        with pytest.raises(StagingError) as raised:
-            freeze(target, found)
-        assert raised.value.fault is StagingFault.CHANGED, harm
-    with pytest.raises(StagingError):
-        freeze(tmp_path / "nothing")
 
 
 def test_who_watches_can_end_it(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hps.archive.paths import folded
 from hps.model.member_names import portable
-from hps.model.paths import LONGEST, MOST_FILES, MOST_PARTS, check_path, check_paths, folded
+from hps.model.paths import LONGEST, MOST_FILES, MOST_PARTS, check_path, check_paths
 
 GOOD = ["a", ".hidden", "1/model.py", "weights/ä b.bin", "a/" * (MOST_PARTS - 1) + "a", "模型/权重"]
 BAD = [

@@ -76,7 +76,6 @@ def unpack(
     *,
     limits: ModelLimits | None = None,
     top: Top | None = None,
-    durable: bool = False,
     room: Room = free_bytes,
     reserve: int = _RESERVE,
     watch: Watch = lambda _: None,
@@ -90,7 +89,6 @@ def unpack(
         staging: an empty folder that only this user can write.
         limits: how much it may hold.
         top: where in the archive the model lies; None: all of it is the model.
-        durable: whether files and names are synced; `freeze` does so too.
         room: asks for free space.
         reserve: bytes left free on the disk.
         watch: called with the length of each piece that is written, at most 1 MiB; what it raises
@@ -121,8 +119,6 @@ def unpack(
         wanted.check_seen()
         if not found:
             raise ArchiveError(Reason.EMPTY, f"{where} holds no file")
-        if durable:
-            target.sync()
     return tuple(sorted(found, key=lambda one: one.path.encode()))
 
 

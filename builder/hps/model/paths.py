@@ -8,6 +8,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from hps.archive.paths import folded
+
 MOST_FILES = 10_000
 MOST_PARTS = 32
 LONGEST = 1024  # bytes; a quarter of what Linux takes, so that a staging folder fits before it
@@ -66,13 +68,6 @@ def parents(path: str) -> list[str]:
     """The folders in which a file lies, the outermost first, without the model's own."""
     parts = path.split("/")
     return ["/".join(parts[:count]) for count in range(1, len(parts))]
-
-
-def folded(path: str) -> str:
-    """What names have in common that some file system takes for one (Unicode 3.13, D145)."""
-    if path.isascii():
-        return path.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
 def in_order(path: str) -> list[str]:

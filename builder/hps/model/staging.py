@@ -12,7 +12,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -27,8 +27,6 @@ Watch = Callable[[int], object]  # is told how many bytes came; what it raises e
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# A pipe that somebody put there must not stop us (open(2), O_NONBLOCK).
-_OLD_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -179,12 +177,6 @@ class Staging:
             os.close(file)
         return UnpackedFile(path, mode, written, Digest(digest.hexdigest()))
 
-    def sync(self) -> None:
-        """Make all files and names last."""
-        with self._trouble("write into"):
-            for descriptor, _, _ in _walk(self._top):
-                os.fsync(descriptor)
-
     def _trouble(self, doing: str) -> "Trouble":
         return Trouble(f"cannot {doing} {self._name}")
 
@@ -268,72 +260,3 @@ def _write(file: int, piece: bytes | memoryview) -> int:
     while left:
         left = left[os.write(file, left) :]
     return len(piece)
-
-
-def freeze(
-    folder: Path, files: Collection[UnpackedFile] | None = None, *, movable: bool = False
-) -> None:
-    """Make a folder read-only and lasting: files 0444, or 0555 with a run bit, folders 0555.
-
-    Args:
-        folder: filled by `Staging`.
-        files: what must lie there, and nothing else; None asks for no more than plain files.
-        movable: the folder itself stays 0755, since what its owner cannot write he cannot move
-            to another parent (rename(2), EACCES).
-
-    Raises:
-        StagingError: something is no plain file or folder, has a second name (a hard link, by
-            which somebody could still write), is not what `files` says, or the disk fails.
-    """
-    expected = None if files is None else {file.path: file.size for file in files}
-    found: dict[str, int] = {}
-    with Trouble(f"cannot freeze {folder}"):
-        top = os.open(folder, _FOLDER)
-        try:
-            for descriptor, path, status in _walk(top):
-                if stat.S_ISDIR(status.st_mode):
-                    os.fchmod(descriptor, 0o755 if movable and not path else 0o555)
-                else:
-                    found[path] = _frozen_file(descriptor, folder, path, status)
-                os.fsync(descriptor)
-        finally:
-            os.close(top)
-    if expected is not None and found != expected:
-        differ = sorted({path for path, _ in found.items() ^ expected.items()})
-        raise StagingError(
-            StagingFault.CHANGED,
-            f"{folder} does not hold what was written there",
-            got=", ".join(differ[:5]),
-        )
-
-
-def _frozen_file(descriptor: int, folder: Path, path: str, status: os.stat_result) -> int:
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        kind = stat.filemode(status.st_mode)
-        raise StagingError(
-            StagingFault.CHANGED,
-            f"{folder} holds what was not written there: {path!r}",
-            expected="a plain file with one name",
-            got=f"{kind} with {status.st_nlink} names",
-        )
-    os.fchmod(descriptor, 0o555 if status.st_mode & stat.S_IXUSR else 0o444)
-    return status.st_size
-
-
-def _walk(top: int) -> Iterator[tuple[int, str, os.stat_result]]:
-    """Descriptor, path and status of all below a folder, and of itself; what is inside first."""
-    yield from _walk_below(top, "")
-    yield top, "", os.fstat(top)
-
-
-def _walk_below(folder: int, path: str) -> Iterator[tuple[int, str, os.stat_result]]:
-    for name in sorted(os.listdir(folder)):
-        below = f"{path}/{name}" if path else name
-        descriptor = os.open(name, _OLD_FILE, dir_fd=folder)
-        try:
-            status = os.fstat(descriptor)
-            if stat.S_ISDIR(status.st_mode):
-                yield from _walk_below(descriptor, below)
-            yield descriptor, below, status
-        finally:
-            os.close(descriptor)
