@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from hps.config.monitor import GeneralSource
 from hps.config.monitor import Secret as NamedSecret
 from hps.errors import ConfigError, FetchError
+from hps.model.artifact import is_archive_name
 from hps.monitor.sources.credentials import Authorization, Basic, Bearer, Secret
 from hps.monitor.sources.ftp import FtpPlace
 from hps.monitor.sources.http import HttpPlace
@@ -14,9 +15,6 @@ from hps.monitor.sources.local import LocalPlace
 from hps.store import url as address
 from hps.store.local_file import to_path
 
-# By the end of its name, where nothing else says that a model is one file.
-_TAR = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")
-_PACKED = (*_TAR, ".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".zip")
 _FTP_PORTS = {"ftp": 21, "ftps": 990}
 
 
@@ -30,7 +28,7 @@ def is_packed(model: str, unpacked: str | None) -> bool:
         model: its name at the source.
         unpacked: the one folder in it (Paddle Serving's `--unpacked_filename`), if that is said.
     """
-    return unpacked is not None or model.lower().endswith(_PACKED)
+    return unpacked is not None or is_archive_name(model)
 
 
 def place_of(source: GeneralSource, *, packed: bool, environment: Mapping[str, str]) -> Place:
