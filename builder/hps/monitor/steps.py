@@ -6,7 +6,7 @@ event. Each step may be done again after a crash, with the same generation.
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -61,6 +61,7 @@ class Steps:
         stop: set when the monitor is to end.
         counted: called with bytes that came over the network.
         today: the clock that people set.
+        effort: of pulls; its bounds of time, rate and disk come from the settings.
     """
 
     settings: WatchedModel
@@ -71,6 +72,7 @@ class Steps:
     stop: threading.Event
     counted: Callable[[int], object] = lambda _: None
     today: Callable[[], datetime] = lambda: datetime.now(UTC)
+    effort: Effort = field(default_factory=Effort)
     prepared: Prepared = field(default_factory=Prepared)
 
     def do(self, due: Due, state: State, allowance: Allowance | None = None) -> Event:
@@ -120,8 +122,11 @@ class Steps:
             self.source,
             folder,
             caps=Caps(files=caps.files, depth=caps.depth, bytes=caps.bytes),
-            effort=Effort(
-                total=patience.total, minimum_rate=patience.minimum_rate, reserve=caps.spare
+            effort=replace(
+                self.effort,
+                total=patience.total,
+                minimum_rate=patience.minimum_rate,
+                reserve=caps.spare,
             ),
             stop=self.stop,
         )
