@@ -1,4 +1,4 @@
-"""Reference pages that are made from the code: the command line and the errors.
+"""Reference pages that are made from the code: the command line and the verdicts.
 
 `HPS_WRITE_DOCS=1 python -m pytest tests/docs` writes them anew.
 """
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 import click
 
 from hps.cli.main import hps
-from hps.errors import HpsError
 from hps.trust import verdict
 
 # click's mark for a paragraph that stays as it is, and the same behind a raw string's backslash.
@@ -28,52 +27,6 @@ What the exit codes mean is in [errors.md](errors.md).
 
 `--sandbox`, `--index`, `--jobs`, `--offline` and `--store` mean the same for every verb that has them.
 """
-
-_ERRORS = """\
-# Errors and exit codes
-
-Made from `hps.errors` by the tests (`HPS_WRITE_DOCS=1 python -m pytest tests/docs`).
-
-An error says what went wrong and where, what was expected, what was there instead, and what to do next:
-
-```text
-error[lock-stale]: hps.lock is stale: it was made from another hps.toml (target cpu)
-  requirements: changed since the lock was made
-hint: hps lock
-```
-
-The word in brackets is stable: search for it, or match on it. With `--json` the same facts stand on
-stdout as an object with the keys `error`, `exit_code`, `message`, `expected`, `got`, `hint` and
-`details`.
-
-## Exit codes
-
-| code | cause |
-|---|---|
-| 0 | it worked |
-| 1 | a bug in hps: what you see is a traceback |
-| 2 | the command line or `hps.toml` |
-| 3 | `hps.lock`: stale, damaged, or cannot be made |
-| 4 | fetching |
-| 5 | integrity: bytes are not what they should be |
-| 6 | building, the store, the sandbox |
-| 7 | not reproducible: the same inputs gave other bytes |
-| 8 | handing an image over, or starting it |
-| 130 | interrupted (Ctrl-C) |
-| 141 | the reader of stdout has gone |
-
-`hps run` ends with the code of the image, and with `--then` with the code of the command. The
-codes of the default image are those of [its launcher](launcher.md). `hps verify` has
-[codes of its own](verdict.md): from 8 on they are sums of what is wrong.
-Words on the command line that hps cannot read (an unknown option, a missing argument) are told by
-`Usage:` and one line, without a reference, and end with 2.
-
-## References
-
-| reference | code | class | meaning |
-|---|---|---|---|
-"""
-
 
 _VERDICT = """\
 # Verdicts and their reasons
@@ -163,27 +116,6 @@ def cli_page() -> str:
     """docs/reference/cli.md."""
     context = click.Context(hps, info_name="hps")
     return _CLI + "".join(_sections(hps, context))
-
-
-def errors_page() -> str:
-    """docs/reference/errors.md."""
-    rows = sorted(_errors(HpsError), key=lambda one: one.exit_code)
-    lines = [
-        f"| `{one.reference}` | {one.exit_code} | `{one.__name__}` | {_meaning(one)} |\n"
-        for one in rows
-    ]
-    return _ERRORS + "".join(lines)
-
-
-def _errors(kind: type[HpsError]) -> Iterator[type[HpsError]]:
-    if kind.__module__ == HpsError.__module__:
-        yield kind
-    for one in kind.__subclasses__():
-        yield from _errors(one)
-
-
-def _meaning(kind: type[HpsError]) -> str:
-    return inspect.cleandoc(kind.__doc__ or "").split("\n\n", maxsplit=1)[0].replace("\n", " ")
 
 
 def _sections(command: click.Command, context: click.Context) -> Iterator[str]:

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from hps import errors
 from hps.lock.records import (
     Artifact,
     Deb,
@@ -28,7 +27,9 @@ from hps.lock.records import (
     Wheel,
 )
 from hps.trust.policy_schema import SCHEMA
-from tests.docs.pages import cli_page, errors_page, verdict_page
+from tests.docs import errors_page as made
+from tests.docs.errors_page import errors_page, reasons_page
+from tests.docs.pages import cli_page, verdict_page
 from tests.docs.pipelines_page import pipelines_page
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,9 +42,10 @@ REFERENCE = ROOT / "docs" / "reference"
         ("cli.md", cli_page),
         ("errors.md", errors_page),
         ("pipelines.md", pipelines_page),
+        ("reasons.md", reasons_page),
         ("verdict.md", verdict_page),
     ],
-    ids=["cli", "errors", "pipelines", "verdict"],
+    ids=["cli", "errors", "pipelines", "reasons", "verdict"],
 )
 def test_made_pages_are_current(name: str, make: Callable[[], str]) -> None:
     page = REFERENCE / name
@@ -55,10 +57,21 @@ def test_made_pages_are_current(name: str, make: Callable[[], str]) -> None:
 def test_every_verb_and_every_error_is_on_its_page() -> None:
     for verb in "init lock build run load why diff graph export key sign assemble store".split():
         assert f"\n## hps {verb}\n" in cli_page()
-    kinds = [one for one in vars(errors).values() if isinstance(one, type)]
-    references = {one.reference for one in kinds if issubclass(one, errors.HpsError)}
-    assert len(references) > 15
-    assert all(f"| `{reference}` | " in errors_page() for reference in references)
+    page = errors_page()
+    references = [one.reference for one in made.errors()]
+    assert len(set(references)) == len(references) > 35
+    assert all(f"| `{reference}` | " in page for reference in references)
+
+
+def test_every_error_class_of_the_tree_is_found() -> None:
+    """Also those of rooms that nobody imports before the page is made."""
+    pattern = re.compile(r"^    reference(?:: ClassVar\[str\])? = \"([a-z-]+)\"$", re.MULTILINE)
+    named = {
+        reference
+        for path in (ROOT / "builder" / "hps").rglob("*.py")
+        for reference in pattern.findall(path.read_text(encoding="utf-8"))
+    }
+    assert named == {one.reference for one in made.errors()}
 
 
 @pytest.mark.parametrize(

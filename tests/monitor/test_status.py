@@ -14,7 +14,7 @@ from hps.monitor.sighting import News
 from hps.monitor.source import Trouble
 from hps.monitor.status import STATES, ModelStatus, commands
 from hps.monitor.transitions import Outcome, Step
-from hps.monitor.words import Mood, headline, lasted, named, news, outcome, reason
+from hps.monitor.words import Mood, advice, headline, lasted, named, news, outcome, reason
 from tests.monitor import snapshots
 from tests.monitor.snapshots import host, model
 from tests.monitor.telling import STEPS, Telling, is_rfc3339
@@ -151,7 +151,9 @@ def test_every_reason_has_words_and_unknown_ones_stand_for_themselves() -> None:
     for kind in (Reason, Trouble, Fault, PullCause, ArchiveReason):
         for code in kind:
             assert reason(str(code)) != str(code), code
+            assert advice(str(code)) or code == PullCause.STOPPED, code
     assert reason("something-new") == "something-new"
+    assert advice("something-new") == ""
     assert all(news(str(one)) != str(one) for one in News)
 
 

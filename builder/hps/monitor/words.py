@@ -4,17 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hps.archive.refusal import Reason as ArchiveReason
-from hps.model.refusal import Reason
 from hps.monitor.history import Past, Release
-from hps.monitor.pulled import Cause as PullCause
-from hps.monitor.server import Fault
+from hps.monitor.reasons import told
 from hps.monitor.sighting import News
-from hps.monitor.source import Trouble
 from hps.monitor.state import Cause
 from hps.monitor.status import ModelStatus
 from hps.monitor.transitions import Phase
-from hps.monitor.update import OPERATOR
 
 
 class Mood(StrEnum):
@@ -89,7 +84,12 @@ def news(code: str) -> str:
 
 def reason(code: str) -> str:
     """A reason code in words; the code itself where there are none."""
-    return _REASONS.get(code, code)
+    return told(code).words
+
+
+def advice(code: str) -> str:
+    """What a person does about a reason; empty where it passes by itself."""
+    return told(code).advice
 
 
 def outcome(row: Past) -> str:
@@ -123,52 +123,4 @@ _NEWS: dict[str, str] = {
     News.CHECK: "looked at more closely",
     News.SETTLING: "looked at again in a moment",
     News.MOVING: "it is being published",
-}
-_REASONS: dict[str, str] = {
-    **{str(one): f"the archive is refused ({one})" for one in ArchiveReason},
-    Reason.MALFORMED: "its manifest is missing or contradicts itself",
-    Reason.UNSIGNED: "nobody signed it",
-    Reason.UNTRUSTED_KEY: "signed by somebody who is not trusted here",
-    Reason.WRONG_ROLE: "signed with a key that may not sign models",
-    Reason.REVOKED_KEY: "signed with a key that was revoked",
-    Reason.THRESHOLD: "too few of the trusted keys have signed it",
-    Reason.UNSEQUENCED: "it has no name and number, so it could be an old one",
-    Reason.NO_CHECKSUMS: "it comes without checksums",
-    Reason.WRONG_MODEL: "it is another model",
-    Reason.WRONG_CHANNEL: "it is for another channel",
-    Reason.UNFIT_RUNTIME: "it needs another server than this host has",
-    Reason.GROUP_INCOMPLETE: "other models of its group are not there yet",
-    Reason.ROLLBACK: "it is older than what was live already",
-    Reason.EQUIVOCATION: "its number belongs to another release",
-    Reason.FAST_FORWARD: "its number leaps ahead",
-    Reason.EXPIRED: "it has expired",
-    Reason.NOT_YET_VALID: "it was issued in the future, by this host's clock",
-    Reason.CLOCK_BEHIND: "this host's clock was set back",
-    Reason.SET_MISMATCH: "a file is missing or too much",
-    Reason.DIGEST_MISMATCH: "a file is not what was signed",
-    Reason.MODE_MISMATCH: "a file has another mode than was signed",
-    Reason.UNSAFE_FILE: "it holds a link, a device or a name that no model needs",
-    Trouble.UNREACHABLE: "the source cannot be reached",
-    Trouble.STALLED: "the source stalls",
-    Trouble.REFUSED: "the source does not let this host in",
-    Trouble.MISSING: "it is no longer at the source",
-    Trouble.MALFORMED: "the source answers what cannot be understood",
-    Trouble.TRUNCATED: "fewer bytes came than were announced",
-    Trouble.CHANGED: "it was replaced while it was read",
-    Trouble.TOO_LARGE: "it is larger than this host takes",
-    Trouble.SERVER: "the source has a fault of its own",
-    Trouble.UNUSABLE: "what reaches the source is missing here",
-    Fault.UNREACHABLE: "the model server cannot be reached",
-    Fault.REFUSED: "the model server refused to load it",
-    Fault.UNKNOWN: "the model server did not answer in time",
-    Fault.HANGS: "the model server will never be done with it",
-    Fault.NOT_READY: "it was loaded and does not answer",
-    Fault.PROBE: "it answers, and not what was expected",
-    Fault.UNFIT: "the model server could not load it",
-    Fault.DISK: "the disk of this host",
-    PullCause.DISK: "the disk of this host",
-    PullCause.DEADLINE: "pulling it took too long",
-    PullCause.UNSTEADY: "it kept changing while it was pulled",
-    PullCause.STOPPED: "the monitor was stopped",
-    OPERATOR: "a person said so",
 }
