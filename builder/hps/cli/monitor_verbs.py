@@ -45,7 +45,7 @@ def _place_options(function: F) -> F:
             type=click.Path(file_okay=False, path_type=Path),
             metavar="FOLDER",
             help="Where it keeps its files, instead of what the settings say; for one that runs "
-            "by flags, `local_tmp_path` in `local_path`.",
+            "by flags, `.hps` in `local_tmp_path`.",
         ),
     ):
         function = option(function)

@@ -5,9 +5,11 @@ say (keys, limits, other model servers) is said in `[monitor]`. A secret that wa
 taken out of the settings and handed on beside them, under a name that no log shows the value of.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from pathlib import PurePath
+from typing import Any
 
 from hps.config.monitor import (
     AfsSource,
@@ -28,6 +30,8 @@ _REQUIRED = (
     "local_path",
     "local_model_name",
 )
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?")
+_FILE = re.compile(r"(?!\.\.?$)[^/\\\x00-\x1f]{1,255}")
 _FTP_PASSWORD = "HPS_MONITOR_FTP_PASSWORD"  # noqa: S105 - the name of a variable
 _FS_UGI = "HPS_MONITOR_FS_UGI"
 
@@ -44,7 +48,7 @@ class Flags:
         local_path: the folder that holds the model's folder.
         local_model_name: the model's folder, exchanged as a whole.
         local_timestamp_file: in the model's folder; touched after an exchange.
-        local_tmp_path: below `local_path`; holds journal, staging and generations.
+        local_tmp_path: below `local_path`; holds journal, staging and generations, in `.hps`.
         unpacked_filename: the one folder in the packed model.
         interval: seconds between two looks.
         debug: logs more.
@@ -86,15 +90,10 @@ def settings(flags: Flags) -> tuple[Monitor, Mapping[str, str]]:
     """
     missing = [f"--{name}" for name in _REQUIRED if not getattr(flags, name)]
     if missing:
-        _refuse(f"{', '.join(missing)} must be given")
+        raise _fault(f"{', '.join(missing)} must be given")
     if not 0 < flags.interval <= 86400 * 366:
-        _refuse("--interval must be more than 0 seconds", got=flags.interval)
-    for name in ("local_model_name", "local_tmp_path", "local_timestamp_file"):
-        value = str(getattr(flags, name))
-        if "/" in value.strip("/") or value in {"", ".", ".."} or "\0" in value:
-            _refuse(f"--{name} is one name in a folder, not a path", got=value)
-    if flags.local_model_name == flags.local_tmp_path:
-        _refuse("--local_model_name and --local_tmp_path must differ")
+        raise _fault("--interval must be more than 0 seconds", got=flags.interval)
+    folder, name = _split(flags)
     remote = {
         "path": flags.remote_path,
         "model": flags.remote_model_name,
@@ -106,7 +105,7 @@ def settings(flags: Flags) -> tuple[Monitor, Mapping[str, str]]:
             "server": PaddleServing.model_validate(
                 {
                     "type": "paddle-serving",
-                    "folder": flags.local_path,
+                    "folder": str(folder),
                     "timestamp-file": flags.local_timestamp_file,
                 }
             ),
@@ -115,16 +114,30 @@ def settings(flags: Flags) -> tuple[Monitor, Mapping[str, str]]:
             "interval": float(flags.interval),
         }
     )
+    # Not in `local_tmp_path` itself: the old monitor copies what stands there under the name of
+    # the model into the live folder, and may come back.
+    state = PurePath(flags.local_path or "", flags.local_tmp_path, ".hps")
     return (
-        Monitor.model_validate(
-            {
-                "state": f"{flags.local_path}/{flags.local_tmp_path}",
-                "listen": "",
-                "models": {flags.local_model_name: model},
-            }
-        ),
+        Monitor.model_validate({"state": str(state), "listen": "", "models": {name: model}}),
         _secrets(flags),
     )
+
+
+def _split(flags: Flags) -> tuple[PurePath, str]:
+    """The folder that holds the model's folder, and the name of that; both are paths to the old."""
+    path = PurePath(flags.local_path or "", flags.local_model_name or "")
+    if not _NAME.fullmatch(path.name):
+        raise _fault(
+            "--local_model_name ends in a name of letters, digits and . _ - between them",
+            got=flags.local_model_name,
+        )
+    if not _FILE.fullmatch(flags.local_timestamp_file):
+        raise _fault(
+            "--local_timestamp_file is one name in a folder", got=flags.local_timestamp_file
+        )
+    if path == PurePath(flags.local_path or "", flags.local_tmp_path):
+        raise _fault("--local_model_name and --local_tmp_path must differ")
+    return path.parent, path.name
 
 
 def _source(flags: Flags, remote: Mapping[str, Any]) -> Any:
@@ -153,7 +166,7 @@ def _source(flags: Flags, remote: Mapping[str, Any]) -> Any:
             own = {"type": "afs", "bin": bin_, "fs-name": flags.fs_name, "ugi": ugi}
             return AfsSource.model_validate({**own, **remote})
         case _:
-            _refuse("--type is general, ftp, hdfs or afs", got=flags.type)
+            raise _fault("--type is general, ftp, hdfs or afs", got=flags.type)
 
 
 def _secrets(flags: Flags) -> dict[str, str]:
@@ -163,9 +176,9 @@ def _secrets(flags: Flags) -> dict[str, str]:
 
 def _needed(value: str | None, name: str, flags: Flags) -> str:
     if not value:
-        _refuse(f"--type {flags.type} needs --{name}")
+        raise _fault(f"--type {flags.type} needs --{name}")
     return value
 
 
-def _refuse(message: str, *, got: object = None) -> NoReturn:
-    raise UsageError(message, got=got, hint="`hps monitor --help` explains the flags")
+def _fault(message: str, *, got: object = None) -> UsageError:
+    return UsageError(message, got=got, hint="`hps monitor --help` explains the flags")
