@@ -160,17 +160,20 @@ class Past:
 
 def updates(records: Iterable[Record], most: int | None = None) -> tuple[Past, ...]:
     """The updates that a journal tells of, the newest first."""
-    rows: list[Past] = []
+    rows: tuple[Past, ...] = ()
     for record in records:
-        if record.update < 1:
-            continue
-        line = _Line.of(record)
-        before = rows[-1] if rows else None
-        if before is None or not line.belongs_to(before):
-            rows.append(line.begun())
-        else:
-            rows[-1] = line.added_to(before)
-    return tuple(reversed(rows))[:most]
+        rows = added(rows, record)[:most]
+    return rows
+
+
+def added(rows: tuple[Past, ...], record: Record) -> tuple[Past, ...]:
+    """The updates when one more record is written; reading a whole journal anew is dear."""
+    if record.update < 1:
+        return rows
+    line = _Line.of(record)
+    if rows and line.belongs_to(rows[0]):
+        return (line.added_to(rows[0]), *rows[1:])
+    return (line.begun(), *rows)
 
 
 def requests(records: Iterable[Record]) -> frozenset[str]:
