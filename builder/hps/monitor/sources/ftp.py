@@ -317,14 +317,7 @@ class FtpSource:
     def _log_in(self) -> Session:
         place = self._place
         self._secret = "" if place.password is None else place.password.read()
-        login = Login(
-            host=place.host,
-            port=place.port,
-            tls=place.tls,
-            context=self._context,
-            user=place.user,
-            password=self._secret,
-        )
+        login = login_of(place, self._secret, self._context)
         try:
             self._session = Session(login, self._patience, self._watching)
         except ftplib.error_perm as error:
@@ -371,6 +364,18 @@ class FtpSource:
             f"{self._title(path)} is no regular file",
             hint="a model holds files and folders only: replace links by what they lead to",
         )
+
+
+def login_of(place: FtpPlace, password: str, context: ssl.SSLContext | None = None) -> Login:
+    """How to get in there; raises ConfigError where the authority cannot be used."""
+    return Login(
+        host=place.host,
+        port=place.port,
+        tls=place.tls,
+        context=_context(place.authority) if context is None else context,
+        user=place.user,
+        password=password,
+    )
 
 
 def _context(authority: Path | None) -> ssl.SSLContext:

@@ -261,6 +261,17 @@ class Transfer:
         self._sock.close()
         self._line.close()
 
+    def send(self, piece: bytes) -> None:
+        """Send bytes of a file that is stored."""
+        self._connection.watch.work.check()
+        self._sock.sendall(piece)
+
+    def end(self) -> None:
+        """Say that all bytes were sent: TLS has a word for it, which some servers wait for."""
+        if isinstance(self._sock, ssl.SSLSocket):
+            with contextlib.suppress(OSError):  # servers that close at once
+                self._sock.unwrap()
+
     def pieces(self) -> Iterator[bytes]:
         """What comes, until the other side closes; what came before an error is handed on too."""
         buffer = memoryview(bytearray(PIECE))

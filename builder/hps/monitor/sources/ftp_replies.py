@@ -51,15 +51,16 @@ def is_empty_list(error: BaseException) -> bool:
     return code_of(error) in {"450", "550"} and bool(_NOTHING_LISTED.search(str(error)))
 
 
-def explained(error: BaseException, place: str, secret: str) -> SourceError:
+def explained(error: BaseException, place: str, secret: str, *, verb: str = "read") -> SourceError:
     """An error of `ftplib` or of a connection as one of sources.
 
     Args:
         error: of them.
         place: what was asked for, for people.
         secret: which no server may make us show; empty for none.
+        verb: what could not be done.
     """
-    return _error(_trouble(error), error, place, secret)
+    return _error(_trouble(error), error, place, secret, verb)
 
 
 def not_let_in(error: ftplib.error_perm, place: str, secret: str) -> SourceError:
@@ -73,14 +74,16 @@ def features(reply: str) -> frozenset[str]:
     return frozenset(line.split()[0].upper() for line in lines if line.strip())
 
 
-def _error(trouble: Trouble, error: BaseException, place: str, secret: str) -> SourceError:
+def _error(
+    trouble: Trouble, error: BaseException, place: str, secret: str, verb: str = "read"
+) -> SourceError:
     text = _text(error)
     if secret:
         text = text.replace(secret, "***")
     hint = None
     if trouble is Trouble.REFUSED:
         hint = "correct user, password, TLS and permissions of this source"
-    return SourceError(trouble, f"cannot read {place}: {text}", hint=hint)
+    return SourceError(trouble, f"cannot {verb} {place}: {text}", hint=hint)
 
 
 def _trouble(error: BaseException) -> Trouble:

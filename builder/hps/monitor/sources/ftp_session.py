@@ -118,6 +118,21 @@ class Session:
         usable = offset if self._connection.resumes else 0
         return self._connection.data(f"RETR {wire}", usable)
 
+    def store(self, wire: str, *, carry_on: bool) -> Transfer:
+        """Begin to write a file in the current folder, or to append to it (APPE)."""
+        self._as("I")
+        transfer, _ = self._connection.data(f"{'APPE' if carry_on else 'STOR'} {wire}")
+        return transfer
+
+    def rename(self, wire: str, new: str) -> None:
+        """Rename a file in the current folder (RFC 959, section 4.1.3)."""
+        self._connection.sendcmd(f"RNFR {wire}")
+        self._connection.voidcmd(f"RNTO {new}")
+
+    def remove(self, wire: str) -> None:
+        """Remove a file in the current folder."""
+        self._connection.voidcmd(f"DELE {wire}")
+
     def finish(self, transfer: Transfer) -> None:
         """End a transfer of which all bytes came."""
         transfer.close()

@@ -8,20 +8,19 @@ import contextlib
 import email.utils
 import logging
 import re
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import requests
 
 from hps.monitor.look import too_large
 from hps.monitor.source import Patience, SourceError, Trouble
+from hps.monitor.sources.http_body import deadlines
 from hps.store import url as address
 from hps.store.cancellation import Cancellation
-from hps.store.retry import Deadlines
 from hps.store.transport import AgainError, Call, Transport, pieces
 
 _ANSWER = 16 << 20  # bytes of an answer other than a file
-_HEAD_SECONDS = 60.0
 _SECRET = re.compile(r"\b(delegation|token|signature)=[^&\s\"']+")
 
 
@@ -53,7 +52,7 @@ class Asked:
         answers: contextlib.ExitStack,
     ) -> None:
         self.work = work
-        self.deadlines = _deadlines(patience)
+        self.deadlines = deadlines(patience)
         self.params: dict[str, str] = {}
         self.auth: Any = None
         self.client: Any = None  # of the package, which has no types
@@ -95,6 +94,26 @@ class Asked:
                 return response
         except AgainError as error:
             raise LostError(error) from None
+
+    def send(self, method: str, url: str, body: BinaryIO | bytes) -> requests.Response:
+        """Send bytes to where a name node has led; the answer comes read.
+
+        Raises:
+            AgainError: it broke off.
+            FetchError: TLS failed.
+        """
+        call = Call(
+            url=url,
+            name=address.redact(url.partition("?")[0]),
+            method=method,
+            headers={"Content-Type": "application/octet-stream"},  # HttpFS wants it
+            authorization=self._authorization(url),
+            body=body,
+        )
+        with self._transport.open(call, self.deadlines, self.work) as (_, response):
+            self.status = response.status_code
+            self._read(response, url)
+            return response
 
     def without_secrets(self, text: str) -> str:
         """Text of a server without the token, however it repeats it."""
@@ -177,13 +196,3 @@ def kerberos() -> Any:
             hint="pip install 'hps[hdfs]' requests-kerberos",
         ) from error
     return found
-
-
-def _deadlines(patience: Patience) -> Deadlines:
-    return Deadlines(
-        connect=patience.connect,
-        idle=patience.idle,
-        headers=min(_HEAD_SECONDS, patience.total),
-        minimum_rate=patience.minimum_rate,
-        rate_window=patience.rate_window,
-    )
