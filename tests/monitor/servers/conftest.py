@@ -18,7 +18,7 @@ def real(triton: Path, tmp_path: Path) -> Iterator[RealTriton]:
     try:
         yield server
     finally:
-        server.end()
+        server.kill()
         for path in tmp_path.rglob("*"):  # generations are read-only, and tmp_path goes later
             if path.is_dir() and not path.is_symlink():
                 path.chmod(0o755)

@@ -72,10 +72,15 @@ class RealTriton:
         triton: its folder (fixture `triton`).
         repository: made when missing.
         mode: of model control.
+        complete: whether it starts each model twice, to complete its configuration first, as it
+            does when nobody forbids it.
     """
 
-    def __init__(self, triton: Path, repository: Path, mode: str = "explicit") -> None:
+    def __init__(
+        self, triton: Path, repository: Path, mode: str = "explicit", *, complete: bool = False
+    ) -> None:
         self.triton, self.repository, self.mode = triton, repository, mode
+        self.complete = complete
         repository.mkdir(exist_ok=True)
         with contextlib.ExitStack() as stack:
             probes = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in "123"]
@@ -97,6 +102,7 @@ class RealTriton:
             "--exit-timeout-secs=5",
             *(f"--{name}-port={port}" for name, port in ports.items()),
             *(f"--{name}-address=127.0.0.1" for name in ports),
+            *([] if self.complete else ["--disable-auto-complete-config"]),
             *arguments,
         ]
         # The stub's interpreter looks for itself in PATH, and would take the packages of a
@@ -124,18 +130,23 @@ class RealTriton:
         try:
             return self.process.wait(grace)
         except subprocess.TimeoutExpired:
-            for child in self.children():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(child, signal.SIGKILL)
-            self.process.kill()
-            self.process.wait()
             return None
         finally:
-            for region in self.regions():
-                region.unlink(missing_ok=True)
+            self.kill()
+
+    def kill(self) -> None:
+        """End it and its models at once, and take away what they would leave behind."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            for process in (self.process.pid, *self.children()):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            self.process.wait()
+        for region in self.regions():
+            region.unlink(missing_ok=True)
 
     def start_anew(self, *models: str) -> None:
-        self.end()
+        self.kill()
         self.start(*(f"--load-model={model}" for model in models))
 
     def children(self) -> list[int]:
@@ -178,6 +189,10 @@ class RealTriton:
             return None
         assert code == weights
         return code
+
+    def loads(self) -> int:
+        """How often it started the process of a model, so far."""
+        return self.log.read_text(errors="replace").count("TRITONBACKEND_ModelInstanceInitialize:")
 
     def ready_versions(self, name: str = "m") -> list[int]:
         states = self.connection.versions(name)

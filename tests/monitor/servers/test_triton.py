@@ -1,5 +1,6 @@
 """Triton: the contract with a real one, and what only it does."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from hps.model.probe import Probe
 from hps.monitor.server import Fault, ServerError
 from hps.monitor.servers.triton_config import version_of
-from tests.monitor.servers.contract import ServerContract, fault_of
+from tests.monitor.servers.contract import ServerContract, fault_of, sealed
 from tests.monitor.servers.real_triton import (
     CONFIG,
     RealTriton,
@@ -157,6 +158,57 @@ def test_a_step_that_is_done_already_sends_no_load(host: TritonHost) -> None:
         assert host.real.log.read_text().count("loading: m:") == before
 
 
+def test_a_swap_starts_one_process_which_is_the_one_that_was_probed(host: TritonHost) -> None:
+    go_live(host, 1)
+    server = host.server()
+    for number in (2, 3):
+        before, live = host.real.loads(), set(host.real.children())
+        server.load(made(host.folder, number))
+        (tried,) = set(host.real.children()) - live
+        assert live < set(host.real.children())
+        server.activate(made(host.folder, number), None)
+        assert host.real.loads() == before + 1
+        assert host.real.children() == [tried]
+        assert host.answering() == number
+
+
+def test_another_process_for_the_live_one_when_its_directory_was_touched(host: TritonHost) -> None:
+    """What Triton does by itself; the reason for which nothing in there is ever touched."""
+    go_live(host, 1)
+    os.utime(host.real.repository / "m" / str(version_of(1)))
+    before = host.real.loads()
+    host.server().load(made(host.folder, 2))
+    assert host.real.loads() == before + 2
+    assert host.answering() == 1
+
+
+def test_python_leaves_no_byte_code(host: TritonHost) -> None:
+    package = {"inner/__init__.py": b"", "inner/deep/__init__.py": b"", "notes/read.me": b"x"}
+    for number in (1, 2):
+        files = files_of(
+            number, initialize="import sys; sys.path.insert(0, folder); import inner.deep"
+        )
+        deploy_of = sealed(host.folder / "state", number, files | package)
+        before = host.real.loads()
+        server = host.server()
+        server.load(deploy_of)
+        server.activate(deploy_of, None)
+        assert host.real.loads() == before + 1
+        assert host.answering() == number
+        assert [*(host.real.repository / "m").rglob("*.pyc")] == []
+
+
+def test_a_server_that_completes_configurations(triton: Path, tmp_path: Path) -> None:
+    """As Triton does when nobody forbids it: each load starts a process twice."""
+    real = RealTriton(triton, tmp_path / "models", complete=True)
+    try:
+        host = TritonHost(real, tmp_path)
+        for number in (1, 2):
+            go_live(host, number)
+    finally:
+        real.kill()
+
+
 def test_a_server_that_is_not_there(host: TritonHost) -> None:
     host.real.end()
     one = made(host.folder, 1)
@@ -184,7 +236,7 @@ def test_a_server_in_another_mode_is_named(triton: Path, tmp_path: Path, mode: s
             real.model().load(one)
         assert not (real.repository / "m").exists()  # a poller would take it from there
     finally:
-        real.end()
+        real.kill()
 
 
 def test_a_version_that_was_changed_in_the_repository_is_put_right(host: TritonHost) -> None:

@@ -18,6 +18,7 @@ from hps.monitor.server import Fault, ServerError
 from hps.monitor.tree import remove_tree
 from hps.store.filesystem import PIECE, sync_folder
 
+_BYTE_CODE = "__pycache__"
 # The other file system, a file system without links, too many names, or fs.protected_hardlinks.
 _UNLINKABLE = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -35,7 +36,9 @@ def disk_faults() -> Iterator[None]:
         ) from error
 
 
-def place_tree(source: Path, target: Path, *, without: Collection[str] = ()) -> None:
+def place_tree(
+    source: Path, target: Path, *, without: Collection[str] = (), byte_code: bool = True
+) -> None:
     """Make `target` hold what `source` holds; whatever was there goes away.
 
     The top stays writable for its owner, the folders below it are read-only, files keep their
@@ -45,6 +48,7 @@ def place_tree(source: Path, target: Path, *, without: Collection[str] = ()) -> 
         source: a generation: files and folders, nothing else.
         target: a name that no server reads yet.
         without: names at the top that are left out.
+        byte_code: False: Python, also as root, is kept from writing its byte code in there.
 
     Raises:
         ServerError: DISK; UNFIT: it holds something else, or a copy is not what was copied.
@@ -53,14 +57,14 @@ def place_tree(source: Path, target: Path, *, without: Collection[str] = ()) -> 
         remove_tree(target)
         with explained("write", target):
             target.mkdir(mode=0o755)
-            _place(source, target, frozenset(without))
+            _place(source, target, frozenset(without), byte_code)
             sync_folder(target)
 
 
 def is_placed(source: Path, target: Path, *, without: Collection[str] = ()) -> bool:
     """Whether `target` holds the files of `source`, and none besides.
 
-    A folder with Python's byte code does not count: a server may have made it.
+    Python's byte code does not count: a server may have made it; nor what keeps it out.
 
     Raises:
         ServerError: DISK.
@@ -71,16 +75,20 @@ def is_placed(source: Path, target: Path, *, without: Collection[str] = ()) -> b
         return _is_same(source, target, frozenset(without))
 
 
-def _place(source: Path, target: Path, without: frozenset[str]) -> None:
+def _place(source: Path, target: Path, without: frozenset[str], byte_code: bool) -> None:
     with os.scandir(source) as found:
         entries = sorted(found, key=lambda entry: entry.name)
+    names = [entry.name for entry in entries]
+    if not byte_code and _BYTE_CODE not in names and any(one.endswith(".py") for one in names):
+        # Where a file has the name of its folder, Python does without it (PEP 3147).
+        (target / _BYTE_CODE).touch(mode=0o444)
     for entry in entries:
         if entry.name in without:
             continue
         inner = target / entry.name
         if entry.is_dir(follow_symlinks=False):
             inner.mkdir(mode=0o755)
-            _place(Path(entry.path), inner, frozenset())
+            _place(Path(entry.path), inner, frozenset(), byte_code)
             sync_folder(inner)
             inner.chmod(0o555)
         elif entry.is_file(follow_symlinks=False):
@@ -119,7 +127,8 @@ def _is_same(source: Path, target: Path, without: frozenset[str]) -> bool:
         for folder in (source, target)
     ]
     ours, theirs = names
-    theirs.pop("__pycache__" if "__pycache__" not in ours else "", None)
+    if _BYTE_CODE not in ours:
+        theirs.pop(_BYTE_CODE, None)
     if ours.keys() != theirs.keys():
         return False
     for name, one in ours.items():

@@ -2,7 +2,8 @@
 
 A new generation is loaded beside the live one, as a version that only the probe asks for
 (`triton_config.version_of`). One load with a narrower version policy then lets the old one go:
-Triton swaps under one lock, and an old version ends once it has answered its last request.
+Triton swaps under one lock, and an old version ends once it has answered its last request. Neither
+load starts a version that runs already (`triton_folder`).
 
 All versions of a model share one config.pbtxt. A generation with another configuration, and an
 ensemble, can therefore not stand beside the old one. They are tried under a second name,

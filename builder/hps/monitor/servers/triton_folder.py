@@ -4,11 +4,16 @@
     REPOSITORY/MODEL/VERSION/            a generation, put here by one rename
     REPOSITORY/MODEL/.hps-VERSION/       on its way in or out
 
-Triton tells changes by the newest time of modification below the model (ModelTimestamp of its
-core): what has not become newer is not looked at. So config.pbtxt is always dated later than all
-that lies beside it. Triton 2.51 then loads every version of the model once more, in the
-background, and exchanges them under one lock; later ones load what is new or has become newer,
-for which folders keep one date and Python's byte code is taken out again.
+Triton tells changes by the newest time below the model, of modification or of status change
+(ModelTimestamp of its core; stat's mtime and ctime): what has not become newer is not looked at. So
+config.pbtxt is written for each load, and dated later than all that lies beside it.
+
+A load then costs one start of the new version, and none of the live one: since 2.49 Triton leaves
+alone a version whose own directory is as old as it was, if nothing but the version policy has
+changed in config.pbtxt. So nothing is touched in a version directory once it is loaded, not even
+its dates, and Python is kept from writing byte code into it. When the new version goes live, the
+process that answered the probe is the one that serves. A directory that did change, and a Triton
+before 2.49, costs a start of each version in the background; they are exchanged under one lock.
 """
 
 import contextlib
@@ -25,7 +30,6 @@ from hps.monitor.servers.triton_config import (
     CONFIG,
     MARK,
     config_text,
-    number_of,
     parse_config,
 )
 from hps.monitor.servers.triton_grpc import Connection, State, Version
@@ -34,10 +38,8 @@ from hps.store.filesystem import sync_folder
 
 _ASIDE = ".hps-"
 _BEFORE = "config.pbtxt.before-hps"
-_BYTE_CODE = "__pycache__"
 _LARGEST_CONFIG = 4 << 20
 _PAUSE = 0.2  # seconds between two questions about a load
-_OLD = 10**9  # ns since 1970: for what must not look new to Triton
 _WORKING = frozenset({State.LOADING})
 
 
@@ -97,10 +99,8 @@ class ModelFolder:
             return False
         with disk_faults(), explained("write", target):
             self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
-            place_tree(generation, aside)
-            # Files that take the place of others under one number have to look new.
+            place_tree(generation, aside, byte_code=False)
             replaces = target.exists()
-            _date_folders(aside, time.time_ns() if replaces else _OLD)
             self._set_aside(target)
             aside.rename(target)
             target.chmod(0o555)
@@ -260,7 +260,6 @@ class ModelFolder:
         with disk_faults(), explained("write", target):
             self._keep_foreign(target)
             self.clean()
-            self._forget_byte_code()
             newest = max((one.stat().st_mtime_ns for one in _all_below(self.path)), default=0)
             with new.open("w", encoding="utf-8") as file:
                 file.write(text)
@@ -278,15 +277,6 @@ class ModelFolder:
         if data.startswith(MARK.encode()):
             return
         before.write_bytes(data)
-        _date(before, _OLD)
-
-    def _forget_byte_code(self) -> None:
-        for version in self.versions():
-            if number_of(version) is None:
-                continue  # a person's: it is left as it is
-            for cache in sorted((self.path / str(version)).rglob(_BYTE_CODE)):
-                remove_tree(cache)
-                _date(cache.parent, _OLD)
 
     def _set_aside(self, target: Path) -> None:
         aside = self.path / f"{_ASIDE}old-{target.name}"
@@ -314,12 +304,6 @@ def _all_below(folder: Path) -> Iterator[Path]:
 
 def _date(path: Path, moment: int) -> None:
     os.utime(path, ns=(moment, moment), follow_symlinks=False)
-
-
-def _date_folders(top: Path, moment: int) -> None:
-    for path in _all_below(top):
-        if path.is_dir() and not path.is_symlink():
-            _date(path, moment)
 
 
 def _sync_file(path: Path) -> None:
