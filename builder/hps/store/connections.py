@@ -60,11 +60,11 @@ def new_session(authority: Path | None = None) -> requests.Session:
 class _Session(requests.Session):
     def __init__(self) -> None:
         super().__init__()
-        self._environment: dict[tuple[str, str], dict[str, Any]] = {}
+        self._environment: dict[tuple[str, str], Any] = {}
 
     def merge_environment_settings(
-        self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any
-    ) -> dict[str, Any]:
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
         """Look for proxies and bundles once for each host, not at every request.
 
         `requests` reads the whole environment each time: a third of the work of a small request.
