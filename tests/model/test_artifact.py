@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hps import canonical
 from hps.digest import Blob, Digest
-from hps.model import artifact
+from hps.model import artifact, donefile
 from hps.model.archive import Form
 from hps.model.artifact import TITLE, Layer
 from hps.oci.image import MANIFEST_TYPE
@@ -125,6 +125,17 @@ def test_archives_beside_each_other_are_files() -> None:
 def test_what_is_no_model_is_refused(document: object, fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         artifact.read(document)
+
+
+def test_donefiles_made_of_layers_are_understood() -> None:
+    packed = donefile.read(artifact.checksums([Layer("", BLOB)]))
+    assert packed.archive_digest("") == BLOB.digest
+    folder = donefile.read(artifact.checksums([Layer("a/b", BLOB), Layer("höhe", OTHER)]))
+    assert {each.path: each.digest for each in folder.checksums} == {
+        "a/b": BLOB.digest,
+        "höhe": OTHER.digest,
+    }
+    assert donefile.read(artifact.checksums([Layer("a\nb", BLOB)])) == donefile.Hint()
 
 
 def test_names_that_no_model_may_have_are_not_written() -> None:

@@ -12,7 +12,7 @@ Publishers push the blobs first and the manifest last, under its tag: that is th
 and nothing is believed of them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,6 +137,14 @@ def read(document: object) -> tuple[Layer, ...]:
     if len(layers) == 1 and _is_archive(layers[0]):
         return (Layer("", _blob(layers[0])),)
     return tuple(sorted((_file(each, number) for number, each in enumerate(layers)), key=_order))
+
+
+def checksums(layers: Sequence[Layer]) -> bytes:
+    """What a manifest states of its layers, as a donefile would (see `hps.model.donefile`)."""
+    if [each.path for each in layers] == [""]:
+        return f"{layers[0].blob.digest}\n".encode()
+    lines = [f"{each.blob.digest.hex}  {each.path}\n" for each in layers]
+    return "".join(lines).encode("utf-8", "backslashreplace")
 
 
 def _is_archive(layer: Descriptor) -> bool:

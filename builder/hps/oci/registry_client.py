@@ -40,6 +40,7 @@ from hps.oci.registry import (
 from hps.oci.registry_connection import Connection
 from hps.oci.registry_credentials import find_credentials
 from hps.store import url as address
+from hps.store.cancellation import Cancellation
 from hps.store.foreign_text import printable
 from hps.store.retry import Deadlines
 from hps.store.transfer import Transfer
@@ -97,7 +98,7 @@ class RegistryClient:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._transport.close()
+        self.close()
 
     @property
     def name(self) -> str:
@@ -107,6 +108,14 @@ class RegistryClient:
     def within(self, seconds: float, what: str) -> contextlib.AbstractContextManager[None]:
         """Bound the wall time of all calls in a block, see `Connection.within`."""
         return self._connection.within(seconds, what)
+
+    def under(self, work: Cancellation) -> contextlib.AbstractContextManager[None]:
+        """Let `work` call off all calls in a block, see `Connection.under`."""
+        return self._connection.under(work)
+
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._transport.close()
 
     def abandon(self) -> None:
         """See `Registry.abandon`; those who wait for a silent server are woken."""
@@ -122,6 +131,35 @@ class RegistryClient:
         expected = wanted if isinstance(wanted, Digest) else None
         _compare(name, Digest.of(data), expected, head.get("Docker-Content-Digest"))
         return check_document(name, head.get("Content-Type", ""), data)
+
+    def announced(self, wanted: Digest | str) -> Digest | None:
+        """The digest that the registry tells for a tag: a claim, and not always there."""
+        name = str(self._reference.at(wanted))
+        url = self._connection.address(f"/manifests/{wanted}")
+        call = Call(url=url, name=name, method="HEAD", headers={"Accept": _ACCEPT})
+        with self._connection.open(call) as (_, response):
+            found = response.headers.get("Docker-Content-Digest", "")
+            fine = response.status_code == requests.codes.ok
+        with contextlib.suppress(ValueError):
+            return Digest.parse(found) if fine else None
+        return None
+
+    @contextlib.contextmanager
+    def answer(self, blob: Blob, offset: int = 0) -> Iterator[tuple[str, requests.Response]]:
+        """Ask once for a blob from `offset` on; nothing of what comes has been verified.
+
+        Raises:
+            AgainError: it may be better next time.
+            NotFoundError: there is none.
+            FetchError: it could not be had.
+        """
+        name = f"the blob {blob.digest} of {self.name}"
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        url = self._connection.address(f"/blobs/{blob.digest}")
+        with self._connection.open(Call(url=url, name=name, headers=headers)) as (at, response):
+            if response.status_code not in {200, 206}:
+                raise self._connection.refusal(response, Call(url=url, name=name))
+            yield at, response
 
     def stream(
         self, blob: Blob, sink: Callable[[bytes], object], restart: Callable[[], object]

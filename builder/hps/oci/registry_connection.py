@@ -45,6 +45,10 @@ _HINT = "try again later; behind a proxy set HTTPS_PROXY"
 _Result = TypeVar("_Result")
 
 
+class DeniedError(FetchError):
+    """The registry wants to know who asks, or refuses whoever it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """Status and header fields of an answer; names of fields in any case."""
@@ -112,6 +116,21 @@ class Connection:
             ) from error
         finally:
             timer.cancel()
+            with self._lock:
+                self.cancellation, self._limited = Cancellation(), False
+
+    @contextlib.contextmanager
+    def under(self, work: Cancellation) -> Iterator[None]:
+        """Let `work` call off what is done in the block; whoever made it bounds the time.
+
+        Raises:
+            Cancelled: it was called off.
+        """
+        with self._lock:
+            self.cancellation, self._limited = work, True
+        try:
+            yield
+        finally:
             with self._lock:
                 self.cancellation, self._limited = Cancellation(), False
 
@@ -198,10 +217,10 @@ class Connection:
             )
         return FetchError(f"cannot {call.verb} {call.title}: {answer}", hint="check the name")
 
-    def _refused(self, response: requests.Response, call: Call) -> FetchError:
+    def _refused(self, response: requests.Response, call: Call) -> DeniedError:
         host = self.reference.host
         hint = f"log in (`docker login {host}`), or name the file with the credentials in "
-        return FetchError(
+        return DeniedError(
             f"cannot {call.verb} {call.title}: {self._said(response, call)}",
             hint=f"{hint}REGISTRY_AUTH_FILE; the account needs the right to do this",
         )
@@ -261,13 +280,13 @@ class Connection:
         if "basic" not in ways:
             raise self._unknown_way("neither Bearer nor Basic")
         if self._exposed:
-            raise FetchError(
+            raise DeniedError(
                 f"{self.reference.host} wants to know who asks for {self.reference.name}",
                 got="plain HTTP, over which credentials are not sent",
                 hint="give the registry a certificate; --registry-ca names your own authority",
             )
         if credentials is None or credentials.basic is None:
-            raise FetchError(
+            raise DeniedError(
                 f"{self.reference.host} wants to know who asks for {self.reference.name}",
                 got="no credentials for it",
                 hint=f"log in (`docker login {self.reference.host}`), "

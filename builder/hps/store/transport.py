@@ -46,12 +46,14 @@ class AgainError(Exception):
         retry_after: float | None = None,
         unreachable: bool = False,
         stalled: bool = False,
+        answered: bool = False,
     ) -> None:
         super().__init__(cause)
         self.cause = cause
         self.retry_after = retry_after
         self.unreachable = unreachable
         self.stalled = stalled
+        self.answered = answered  # the server itself says so, in a whole answer
 
 
 class SlowError(FetchError):
@@ -127,11 +129,13 @@ class Transport:
         other hundred artifacts shall not wait as long as the first.
 
         Raises:
-            FetchError: every attempt raised AgainError; what else one raises is passed on.
+            FetchError: every attempt raised AgainError, the last one is its cause; what else one
+                raises is passed on.
         """
         host = address.origin(call.url)
         attempts = 1 if host in self._unreachable else deadlines.attempts
         failures: list[str] = []
+        last: AgainError | None = None
         for number in range(1, attempts + 1):
             cancellation.check()
             try:
@@ -139,6 +143,7 @@ class Transport:
             except AgainError as error:
                 cancellation.check()
                 failures.append(error.cause)
+                last = error
                 if number < attempts:
                     cancellation.sleep(delay(number, deadlines, error.retry_after))
                 elif error.unreachable:
@@ -151,7 +156,7 @@ class Transport:
             got=f"{len(failures)} failed attempt{'s' if len(failures) > 1 else ''}",
             details=tuple(f"attempt {n}: {cause}" for n, cause in enumerate(failures, 1)),
             hint=hint,
-        )
+        ) from last
 
     @contextlib.contextmanager
     def open(
@@ -307,7 +312,7 @@ def raise_if_passing(response: requests.Response) -> None:
     """Raise AgainError for a status that may be better next time."""
     if is_retried(response.status_code):
         wait = parse_retry_after(response.headers.get("Retry-After"), datetime.now(UTC))
-        raise AgainError(said(response), retry_after=wait)
+        raise AgainError(said(response), retry_after=wait, answered=True)
 
 
 def _explain(error: Exception, name: str, exchange: Exchange) -> NoReturn:

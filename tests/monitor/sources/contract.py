@@ -96,8 +96,8 @@ def trouble(action: Callable[[], object]) -> Trouble:
     return caught.value.trouble
 
 
-class SourceContract:
-    """Subclass it, and give it a fixture `place`."""
+class ModelContract:
+    """What holds wherever models are; subclass it, and give it a fixture `place`."""
 
     def test_a_packed_model_is_found_and_read(self, place: Place) -> None:
         data = noise(3 * PIECE + 17)
@@ -126,15 +126,6 @@ class SourceContract:
         assert found.size in {0, None}
         assert all_of(source, found) == (0, b"")
 
-    def test_no_donefile_is_said_to_be_none(self, place: Place) -> None:
-        place.put("model", b"model")
-        source = place.source()
-        assert source.donefile() is None
-        place.put("done", b"now")
-        assert donefile(source).content == b"now"
-        place.remove("done")
-        assert source.donefile() is None
-
     @pytest.mark.parametrize("packed", [True, False])
     def test_no_model_is_missing_until_it_is_there(self, place: Place, packed: bool) -> None:
         place.put("done", b"now")
@@ -142,37 +133,6 @@ class SourceContract:
         assert trouble(source.model) is Trouble.MISSING
         place.put("model" if packed else "model/file", b"here")
         assert [all_of(source, found)[1] for found in source.model()] == [b"here"]
-
-    def test_a_long_donefile_is_read_up_to_the_cap(self, place: Place) -> None:
-        data = noise(300_000)
-        place.put("done", data)
-        source = place.source(caps=Caps(donefile=1000))
-        for _ in range(3):
-            found = donefile(source)
-            assert found.content == data[:1000]
-            assert found.found.size in {len(data), None}
-
-    def test_a_donefile_that_stays_is_the_same(self, place: Place) -> None:
-        place.put("done", b"1", ago=100)
-        source = place.source()
-        first, second = donefile(source), donefile(source)
-        assert Look(first, ()).is_like(Look(second, ()))
-
-    def test_each_of_three_donefiles_is_seen_the_last_an_older_one(self, place: Place) -> None:
-        source = place.source()
-        seen = []
-        for content, ago in ((b"one", 5000), (b"two", 3000), (b"one", 7000)):
-            place.put("done", content, ago=ago)
-            seen.append(donefile(source))
-            assert seen[-1].content == content
-        for one, other in ((0, 1), (1, 2)):
-            assert not Look(seen[one], ()).is_like(Look(seen[other], ()))
-
-    def test_two_donefiles_in_one_second_are_both_seen(self, place: Place) -> None:
-        source = place.source()
-        for content in (b"one", b"two", b"six", b"ten"):
-            place.put("done", content)
-            assert donefile(source).content == content
 
     def test_two_models_in_one_second_differ_or_are_not_settled(self, place: Place) -> None:
         source = place.source()
@@ -260,13 +220,11 @@ class SourceContract:
     def test_a_large_model_is_pulled_whole(self, place: Place, tmp_path: Path) -> None:
         data = noise(LARGE)
         place.put("model", data)
-        place.put("done", b"now")
         seen: list[tuple[int, int]] = []
         pulled = pull(
             place.source(), tmp_path / "pull", effort=QUICK, progress=lambda *at: seen.append(at)
         )
         assert contents(pulled) == {"": data}
-        assert pulled.donefile == b"now"
         assert pulled.received == LARGE
         assert [held for held, _ in seen] == sorted(held for held, _ in seen)
         assert seen[-1] in {(LARGE, LARGE), (LARGE, 0)}
@@ -290,20 +248,6 @@ class SourceContract:
         pulled = pull(source, tmp_path / "pull", effort=QUICK, progress=publish)
         assert contents(pulled) == new
         assert {path.name for path in (tmp_path / "pull" / "files").iterdir()} == {"a", "c"}
-
-    def test_a_new_donefile_makes_the_pull_start_again(self, place: Place, tmp_path: Path) -> None:
-        place.put("model", b"model", ago=100)
-        place.put("done", b"one", ago=100)
-        published: list[bool] = []
-
-        def publish(*_: int) -> None:
-            if not published:
-                published.append(True)
-                place.put("done", b"two")
-
-        pulled = pull(place.source(), tmp_path / "pull", effort=QUICK, progress=publish)
-        assert pulled.donefile == b"two"
-        assert pulled.before.is_like(pulled.after)
 
     @pytest.mark.parametrize(
         ("caps", "files"),
@@ -338,3 +282,61 @@ class SourceContract:
     def test_the_name_is_for_people(self, place: Place) -> None:
         assert "model" in place.source().name
         assert "@" not in place.source().name
+
+
+class SourceContract(ModelContract):
+    """What holds where the donefile is a file beside the model."""
+
+    def test_no_donefile_is_said_to_be_none(self, place: Place) -> None:
+        place.put("model", b"model")
+        source = place.source()
+        assert source.donefile() is None
+        place.put("done", b"now")
+        assert donefile(source).content == b"now"
+        place.remove("done")
+        assert source.donefile() is None
+
+    def test_a_long_donefile_is_read_up_to_the_cap(self, place: Place) -> None:
+        data = noise(300_000)
+        place.put("done", data)
+        source = place.source(caps=Caps(donefile=1000))
+        for _ in range(3):
+            found = donefile(source)
+            assert found.content == data[:1000]
+            assert found.found.size in {len(data), None}
+
+    def test_a_donefile_that_stays_is_the_same(self, place: Place) -> None:
+        place.put("done", b"1", ago=100)
+        source = place.source()
+        first, second = donefile(source), donefile(source)
+        assert Look(first, ()).is_like(Look(second, ()))
+
+    def test_each_of_three_donefiles_is_seen_the_last_an_older_one(self, place: Place) -> None:
+        source = place.source()
+        seen = []
+        for content, ago in ((b"one", 5000), (b"two", 3000), (b"one", 7000)):
+            place.put("done", content, ago=ago)
+            seen.append(donefile(source))
+            assert seen[-1].content == content
+        for one, other in ((0, 1), (1, 2)):
+            assert not Look(seen[one], ()).is_like(Look(seen[other], ()))
+
+    def test_two_donefiles_in_one_second_are_both_seen(self, place: Place) -> None:
+        source = place.source()
+        for content in (b"one", b"two", b"six", b"ten"):
+            place.put("done", content)
+            assert donefile(source).content == content
+
+    def test_a_new_donefile_makes_the_pull_start_again(self, place: Place, tmp_path: Path) -> None:
+        place.put("model", b"model", ago=100)
+        place.put("done", b"one", ago=100)
+        published: list[bool] = []
+
+        def publish(*_: int) -> None:
+            if not published:
+                published.append(True)
+                place.put("done", b"two")
+
+        pulled = pull(place.source(), tmp_path / "pull", effort=QUICK, progress=publish)
+        assert pulled.donefile == b"two"
+        assert pulled.before.is_like(pulled.after)

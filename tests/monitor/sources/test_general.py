@@ -8,7 +8,7 @@ import pytest
 from hps.config.monitor import GeneralSource
 from hps.errors import ConfigError
 from hps.monitor.sources.ftp import FtpPlace
-from hps.monitor.sources.general import Place, is_packed, place_of
+from hps.monitor.sources.general import Place, is_packed_name, place_of
 from hps.monitor.sources.http import HttpPlace
 from hps.monitor.sources.local import LocalPlace
 
@@ -101,4 +101,4 @@ def test_what_leads_nowhere_is_refused(host: str) -> None:
 def test_a_packed_model_is_told_by_its_settings_and_its_name(
     model: str, unpacked: str | None, packed: bool
 ) -> None:
-    assert is_packed(model, unpacked) is packed
+    assert is_packed_name(model, unpacked) is packed

@@ -7,22 +7,26 @@ import pytest
 from pydantic import TypeAdapter
 
 from hps.config.monitor import Source as AnySettings
+from hps.errors import ConfigError
 from hps.monitor.source import Source
 from hps.monitor.sources.ftp import FtpPlace
 from hps.monitor.sources.ftp import FtpSource as FtpAdapter
 from hps.monitor.sources.hadoop import HadoopPlace, HadoopSource
 from hps.monitor.sources.http import HttpPlace, HttpSource
 from hps.monitor.sources.local import LocalSource
-from hps.monitor.sources.open import Settings, find_place, open_source
+from hps.monitor.sources.oci import OciPlace, OciSource
+from hps.monitor.sources.open import Settings, find_place, is_packed, open_source
 from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
 
 REMOTE = {"path": "/models", "model": "m", "donefile": "d"}
 SECRET = {"variable": "SECRET"}
 ENVIRONMENT = {"SECRET": "geheim"}
+DIGEST = f"sha256:{'0' * 64}"
 
 
 def settings(kind: str, **more: Any) -> Settings:
-    found: Any = TypeAdapter(AnySettings).validate_python({"type": kind, **REMOTE, **more})
+    common = {} if kind == "oci" else REMOTE
+    found: Any = TypeAdapter(AnySettings).validate_python({"type": kind, **common, **more})
     return found  # type: ignore[no-any-return] # of one of the kinds below
 
 
@@ -36,6 +40,7 @@ def settings(kind: str, **more: Any) -> Settings:
         (settings("hdfs", url=["http://h:50070"]), WebHdfsSource, "http://h:50070/models/m"),
         (settings("hdfs", bin="hadoop", **{"fs-name": "hdfs://h:1"}), HadoopSource, "/models/m"),
         (settings("afs", bin="hadoop", **{"fs-name": "afs://h:1"}), HadoopSource, "/models/m"),
+        (settings("oci", reference="h:5000/models/m:live"), OciSource, "h:5000/models/m:live"),
     ],
 )
 def test_each_kind_is_opened_by_its_own_adapter(
@@ -74,4 +79,25 @@ def test_nothing_that_was_said_is_lost() -> None:
     http = find(settings("general", host="https://h", ca="/ca", token=SECRET))
     assert isinstance(http, HttpPlace)
     assert http.authority == Path("/ca")
-    assert "geheim" not in repr((ftp, web, hadoop, http))
+    oci = find(settings("oci", reference="h:1/m@" + DIGEST, ca="/ca", **{"plain-http": True}))
+    assert isinstance(oci, OciPlace)
+    assert (str(oci.reference), oci.authority, oci.plain_http) == (
+        f"h:1/m@{DIGEST}",
+        Path("/ca"),
+        True,
+    )
+    assert oci.environment is ENVIRONMENT
+    assert "geheim" not in repr((ftp, web, hadoop, http, oci))
+
+
+def test_an_artifact_tells_itself_whether_it_is_packed() -> None:
+    oci = settings("oci", reference="h:5000/models/m:live")
+    assert not is_packed(oci, None)
+    assert is_packed(settings("ftp", host="h", model="m.tar"), None)
+    assert not is_packed(settings("ftp", host="h", model="m"), None)
+
+
+@pytest.mark.parametrize("reference", ["h:5000/m", "m:live", "https://h/m:live", "h:5000/M:live"])
+def test_a_reference_that_names_no_artifact_is_told(reference: str) -> None:
+    with pytest.raises(ConfigError):
+        find_place(settings("oci", reference=reference), packed=False, environment={})

@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from hps.config.monitor import GeneralSource
-from hps.config.monitor import Secret as NamedSecret
+from pydantic import ValidationError
+
+from hps.config.monitor import FtpSource, GeneralSource
 from hps.errors import ConfigError, FetchError
 from hps.model.artifact import is_archive_name
-from hps.monitor.sources.credentials import Authorization, Basic, Bearer, Secret
+from hps.monitor.sources.credentials import Authorization, Basic, Bearer
 from hps.monitor.sources.ftp import FtpPlace
 from hps.monitor.sources.http import HttpPlace
 from hps.monitor.sources.local import LocalPlace
+from hps.monitor.sources.named import ftp_place, secret_of
 from hps.store import url as address
 from hps.store.local_file import to_path
 
@@ -21,7 +23,7 @@ _FTP_PORTS = {"ftp": 21, "ftps": 990}
 Place = HttpPlace | LocalPlace | FtpPlace
 
 
-def is_packed(model: str, unpacked: str | None) -> bool:
+def is_packed_name(model: str, unpacked: str | None) -> bool:
     """Whether a model is published as one file.
 
     Args:
@@ -44,9 +46,7 @@ def place_of(source: GeneralSource, *, packed: bool, environment: Mapping[str, s
     scheme = urlsplit(host).scheme
     try:
         if scheme in _FTP_PORTS:
-            secret = source.password
-            password = None if secret is None else secret_of(secret, environment)
-            return _ftp(source, host, packed=packed, password=password)
+            return ftp_place(_ftp(source, host), packed=packed, environment=environment)
         if scheme == "file":
             folder = to_path(host) / source.path.strip("/")
             return LocalPlace(
@@ -66,15 +66,6 @@ def place_of(source: GeneralSource, *, packed: bool, environment: Mapping[str, s
         ) from error
 
 
-def secret_of(named: NamedSecret, environment: Mapping[str, str]) -> Secret:
-    """The secret that settings name."""
-    return Secret(
-        file=None if named.file is None else Path(named.file),
-        variable=named.variable,
-        environment=environment,
-    )
-
-
 def _with_scheme(host: str) -> str:
     if host.startswith("/"):
         return Path(host).as_uri()
@@ -89,11 +80,13 @@ def _authorization(source: GeneralSource, environment: Mapping[str, str]) -> Aut
     return None
 
 
-def _ftp(source: GeneralSource, host: str, *, packed: bool, password: Secret | None) -> FtpPlace:
+def _ftp(source: GeneralSource, host: str) -> FtpSource:
+    """The settings of the kind `ftp` that an address of FTP stands for."""
     parts = urlsplit(host)
+    shown = address.redact(host)
     if parts.password is not None:
         raise ConfigError(
-            f"the address {address.redact(host)} holds a password",
+            f"the address {shown} holds a password",
             hint="put it into a file or a variable and name that in `password`",
         )
     try:
@@ -101,16 +94,21 @@ def _ftp(source: GeneralSource, host: str, *, packed: bool, password: Secret | N
     except ValueError:
         port = None
     if not parts.hostname or (port is None and parts.netloc.rpartition("@")[2].count(":") == 1):
-        raise ConfigError(f"the address {address.redact(host)} names no host and port")
-    return FtpPlace(
-        host=parts.hostname,
-        port=port or _FTP_PORTS[parts.scheme],
-        folder=f"{unquote(parts.path).rstrip('/')}/{source.path.lstrip('/')}",
-        model=source.model,
-        donefile=source.donefile,
-        packed=packed,
-        tls="implicit" if parts.scheme == "ftps" else "none",
-        user=source.user or unquote(parts.username or ""),
-        password=password,
-        authority=None if source.ca is None else Path(source.ca),
-    )
+        raise ConfigError(f"the address {shown} names no host and port")
+    try:
+        return FtpSource(
+            type="ftp",
+            host=parts.hostname,
+            port=port or _FTP_PORTS[parts.scheme],
+            path=f"{unquote(parts.path).rstrip('/')}/{source.path.lstrip('/')}",
+            model=source.model,
+            donefile=source.donefile,
+            tls="implicit" if parts.scheme == "ftps" else "none",
+            user=source.user or unquote(parts.username or ""),
+            password=source.password,
+            ca=source.ca,
+        )
+    except ValidationError as error:
+        raise ConfigError(
+            f"the address {shown} names no place: {error.errors()[0]['msg']}"
+        ) from error

@@ -24,24 +24,21 @@ from hps.monitor.source import (
 )
 from hps.monitor.sources import http_faults, http_fields
 from hps.monitor.sources.credentials import Authorization
+from hps.monitor.sources.http_body import body, check_length, deadlines
 from hps.monitor.sources.http_listing import Child, children
 from hps.monitor.sources.operation import Operations
 from hps.store import url as address
 from hps.store.cancellation import Cancellation
-from hps.store.retry import Deadlines
 from hps.store.transport import (
     AgainError,
     Call,
     SlowError,
     Transport,
     announced_length,
-    is_chunked,
     pieces,
 )
 
 _LISTING = 8 << 20  # bytes of a page that lists a folder
-_HEAD_SECONDS = 60.0
-_HELD = 1.0  # seconds after which a piece is handed on though it is not full
 _OK, _PARTIAL, _UNMODIFIED = 200, 206, 304
 # 403: addresses that are signed for one method, as object stores give them out.
 _NO_HEAD = frozenset({403, 405, 501})
@@ -88,7 +85,7 @@ class HttpSource:
         self._model = address.join(place.base, place.model)
         self._transport = Transport(netrc=place.authorization is None, authority=place.authority)
         patience = patience or Patience()
-        self._deadlines = _deadlines(patience)
+        self._deadlines = deadlines(patience)
         self._operations = Operations(self.name, patience.total)
         self._known: Donefile | None = None
 
@@ -207,7 +204,7 @@ class HttpSource:
             if len(content) > most:
                 return bytes(content[:most]), False
         work.check()
-        _check_length(response, url, len(content))
+        check_length(response, url, len(content))
         return bytes(content), True
 
     def _find_listed(self, work: Cancellation, path: str) -> Found:
@@ -311,19 +308,8 @@ class HttpSource:
     def _pieces(
         self, work: Cancellation, response: requests.Response, path: str, size: int | None
     ) -> Iterator[bytes]:
-        """The body; short of what was announced, or beyond the cap, it ends by an error."""
-        url, received = self._url(path), 0
-        title = address.redact(url)
-        for piece in pieces(response.raw, title, self._deadlines, held=_HELD):
-            work.check()
-            received += len(piece)
-            if received > self._caps.bytes:
-                raise too_large("bytes", self._caps.bytes, f"{received} and more")
-            yield piece
-        work.check()  # a body that ends with its connection looks whole when it was shut
-        _check_length(response, url, received)
-        if size is not None and received < size:  # told by Content-Range alone
-            raise http_faults.truncated(url, f"{size} bytes", received)
+        url, most = self._url(path), self._caps.bytes
+        return body(work, response, url, self._deadlines, size=size, most=most)
 
 
 def _check(base: str) -> None:
@@ -342,29 +328,6 @@ def _check(base: str) -> None:
             f"the address {address.redact(base)} is not that of a folder",
             expected="http:// or https://, a host and a path",
         )
-
-
-def _check_length(response: requests.Response, url: str, received: int) -> None:
-    """Refuse less than was announced, and nothing at all from a server that announced nothing.
-
-    `http.client` takes a head whose connection ended for a complete one, and so an answer that
-    was cut before its Content-Length for an empty file.
-    """
-    announced = announced_length(response)
-    if announced is not None and received < announced:
-        raise http_faults.truncated(url, f"{announced} bytes", received)
-    if not received and announced is None and not is_chunked(response):
-        raise http_faults.truncated(url, "a length, or a byte", received)
-
-
-def _deadlines(patience: Patience) -> Deadlines:
-    return Deadlines(
-        connect=patience.connect,
-        idle=patience.idle,
-        headers=min(_HEAD_SECONDS, patience.total),
-        minimum_rate=patience.minimum_rate,
-        rate_window=patience.rate_window,
-    )
 
 
 def _is_same_etag(response: requests.Response, found: Found) -> bool:

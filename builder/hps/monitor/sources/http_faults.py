@@ -49,6 +49,8 @@ def trouble(error: AgainError) -> Trouble:
     """The kind of what may be better next time."""
     if error.stalled:
         return Trouble.STALLED
+    if error.answered:
+        return Trouble.SERVER
     inner = tuple(causes.chain(error))
     if any(isinstance(each, http.client.IncompleteRead) for each in inner):
         return Trouble.TRUNCATED

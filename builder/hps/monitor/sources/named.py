@@ -1,13 +1,25 @@
-"""The places that settings of the kinds `ftp`, `hdfs` and `afs` mean."""
+"""The places that settings of the kinds `ftp`, `hdfs`, `afs` and `oci` mean."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from hps.config import monitor as settings
+from hps.errors import ConfigError, UsageError
+from hps.monitor.sources.credentials import Secret
 from hps.monitor.sources.ftp import FtpPlace
-from hps.monitor.sources.general import secret_of
 from hps.monitor.sources.hadoop import HadoopPlace
+from hps.monitor.sources.oci import OciPlace
 from hps.monitor.sources.webhdfs import WebHdfsPlace
+from hps.oci.reference import Reference
+
+
+def secret_of(named: settings.Secret, environment: Mapping[str, str]) -> Secret:
+    """The secret that settings name."""
+    return Secret(
+        file=None if named.file is None else Path(named.file),
+        variable=named.variable,
+        environment=environment,
+    )
 
 
 def ftp_place(
@@ -52,6 +64,25 @@ def afs_place(
 ) -> HadoopPlace:
     """Where settings of the kind `afs` lead."""
     return _hadoop(source, "afs", packed=packed, environment=environment)
+
+
+def oci_place(source: settings.OciSource, *, environment: Mapping[str, str]) -> OciPlace:
+    """Where settings of the kind `oci` lead.
+
+    Raises:
+        ConfigError: the reference names no artifact.
+    """
+    try:
+        reference = Reference.parse(source.reference)
+        _ = reference.wanted
+    except UsageError as error:
+        raise ConfigError(error.message, expected=error.expected, hint=error.hint) from error
+    return OciPlace(
+        reference=reference,
+        environment=environment,
+        authority=None if source.ca is None else Path(source.ca),
+        plain_http=source.plain_http,
+    )
 
 
 def _hadoop(

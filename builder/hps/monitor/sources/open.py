@@ -2,19 +2,33 @@
 
 from collections.abc import Mapping
 
-from hps.config.monitor import AfsSource, FtpSource, GeneralSource, HdfsSource
+from hps.config.monitor import AfsSource, FtpSource, GeneralSource, HdfsSource, OciSource
 from hps.monitor.source import Caps, Patience, Source
 from hps.monitor.sources.ftp import FtpPlace
 from hps.monitor.sources.ftp import FtpSource as FtpAdapter
-from hps.monitor.sources.general import place_of
+from hps.monitor.sources.general import is_packed_name, place_of
 from hps.monitor.sources.hadoop import HadoopPlace, HadoopSource
 from hps.monitor.sources.http import HttpPlace, HttpSource
 from hps.monitor.sources.local import LocalPlace, LocalSource
-from hps.monitor.sources.named import afs_place, ftp_place, hdfs_place
+from hps.monitor.sources.named import afs_place, ftp_place, hdfs_place, oci_place
+from hps.monitor.sources.oci import OciPlace
+from hps.monitor.sources.oci import OciSource as OciAdapter
 from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
 
-Settings = GeneralSource | FtpSource | HdfsSource | AfsSource
-Place = HttpPlace | LocalPlace | FtpPlace | WebHdfsPlace | HadoopPlace
+Settings = GeneralSource | FtpSource | HdfsSource | AfsSource | OciSource
+Place = HttpPlace | LocalPlace | FtpPlace | WebHdfsPlace | HadoopPlace | OciPlace
+
+
+def is_packed(settings: Settings, unpacked: str | None) -> bool:
+    """Whether a model is published as one file; an artifact of a registry tells that itself.
+
+    Args:
+        settings: of its source.
+        unpacked: the one folder in it (Paddle Serving's `--unpacked_filename`), if that is said.
+    """
+    if isinstance(settings, OciSource):
+        return unpacked is not None
+    return is_packed_name(settings.model, unpacked)
 
 
 def open_source(
@@ -29,7 +43,7 @@ def open_source(
 
     Args:
         settings: of one model.
-        packed: the model is one file (`general.is_packed`).
+        packed: the model is one file (see `is_packed`).
         environment: where the variables are that settings name.
         patience: with networks.
         caps: of what is listed and read.
@@ -49,6 +63,8 @@ def open_source(
             return WebHdfsSource(place, patience, caps)
         case HadoopPlace():
             return HadoopSource(place, patience, caps)
+        case OciPlace():
+            return OciAdapter(place, patience, caps)
 
 
 def find_place(settings: Settings, *, packed: bool, environment: Mapping[str, str]) -> Place:
@@ -62,3 +78,5 @@ def find_place(settings: Settings, *, packed: bool, environment: Mapping[str, st
             return hdfs_place(settings, packed=packed, environment=environment)
         case AfsSource():
             return afs_place(settings, packed=packed, environment=environment)
+        case OciSource():
+            return oci_place(settings, environment=environment)
