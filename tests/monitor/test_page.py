@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hps.monitor.page.markup import Markup, element, joined
 from hps.monitor.page.render import page
 from hps.monitor.pulse import Pulse
 from hps.monitor.status import ModelStatus, MonitorStatus
+from hps.monitor.transitions import Outcome
 from hps.monitor.web import Views, served
 from tests.monitor import snapshots
 from tests.monitor.snapshots import host
@@ -77,6 +79,10 @@ def test_the_page_says_what_is_live_and_what_was_refused_and_why() -> None:
         "The model server does not serve the live generation.",
         "The source cannot be reached.",
         "nothing has gone live yet",
+        "Nothing has gone live yet. The last look: nothing is offered.",
+        "should serve generation 1: release 1 of ocr, channel stable",
+        "What to do: look at the model server and its log.",
+        "hps monitor rollback layout",
         "2027-01-15 09:",
         " UTC",
     ):
@@ -94,6 +100,30 @@ def test_what_needs_a_person_comes_first_and_open() -> None:
 def test_a_model_that_is_not_served_does_not_serve_on() -> None:
     assert "serves on" not in read(snapshots.dead()).text
     assert "serves on" in read(snapshots.refused()).text
+
+
+def test_a_server_that_does_not_answer_is_told_and_nothing_is_claimed() -> None:
+    text = read(snapshots.model(Telling().live(1), serving=None)).text
+    assert "Nobody knows whether users are served." in text
+    assert "live for" not in text
+
+
+def test_what_is_under_way_is_said_in_words_and_what_failed_with_what_to_do() -> None:
+    telling = Telling().live(1).offer(2)
+    assert "Generation 2 is being pulled." in read(snapshots.model(telling)).text
+    telling.fail(Outcome.PASSING, "refused", "401")
+    text = read(snapshots.model(telling)).text
+    assert "It is tried again." in text
+    assert "What to do: mend user, password or token, here or there." in text
+
+
+def test_hundreds_of_calm_models_are_a_list() -> None:
+    calm = [replace(snapshots.calm(), name=f"m{number}") for number in range(200)]
+    seen = read(*calm, snapshots.dead()).seen
+    classes = [attributes.get("class") for tag, attributes in seen if tag == "article"]
+    assert classes == ["attention", *["calm"] * 200]
+    few = [attributes.get("class") for tag, attributes in read(*calm[:3]).seen if tag == "article"]
+    assert few == [None] * 3
 
 
 def test_no_models_are_no_fault() -> None:

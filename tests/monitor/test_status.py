@@ -13,7 +13,7 @@ from hps.monitor.server import Fault
 from hps.monitor.sighting import News
 from hps.monitor.source import Trouble
 from hps.monitor.status import STATES, ModelStatus, commands
-from hps.monitor.transitions import Outcome, Step
+from hps.monitor.transitions import Outcome, Phase, Step
 from hps.monitor.words import Mood, advice, headline, lasted, named, news, outcome, reason
 from tests.monitor import snapshots
 from tests.monitor.snapshots import host, model
@@ -174,12 +174,16 @@ def test_ends_of_updates_have_words() -> None:
     assert row("live", "revival") == "loaded again"
     assert row("refused") == "refused"
     assert row("rolled-back") == "undone"
-    assert row("staged", over=False) == "under way: staged"
+    assert row("staged", over=False) == "ready to be loaded"
+    assert row("something-new", over=False) == "under way: something-new"
+    assert "under way" not in "".join(
+        row(str(phase), over=False) for phase in Phase if phase != "live"
+    )
     assert row("of another version") == "of another version"
 
 
 def test_a_model_without_a_release_is_named_as_such() -> None:
-    assert named(None) == "not released under a name"
+    assert named(None) == "without a release number"
 
 
 def test_approval_is_asked_for_only_where_the_rules_say_so() -> None:

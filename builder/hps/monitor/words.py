@@ -61,7 +61,7 @@ def _headlines(model: ModelStatus, now: float) -> Iterator[Headline]:
 def named(release: Release | None) -> str:
     """A release for people: `release 12 (2026.11) of ocr, channel stable`."""
     if release is None or (release.sequence is None and not release.name):
-        return "not released under a name"
+        return "without a release number"
     number = "" if release.sequence is None else f"release {release.sequence} "
     version = f"({release.version}) " if release.version else ""
     channel = f", channel {release.channel}" if release.channel else ""
@@ -95,7 +95,7 @@ def advice(code: str) -> str:
 def outcome(row: Past) -> str:
     """How an update ended, or how far it is."""
     if not row.over:
-        return f"under way: {row.phase}"
+        return doing(row.phase)
     by = f" by {row.by}" if row.by else ""
     if row.phase == Phase.LIVE:
         return {
@@ -103,6 +103,11 @@ def outcome(row: Past) -> str:
             str(Cause.REVIVAL): "loaded again",
         }.get(row.cause, "went live")
     return "undone" if row.phase == Phase.ROLLED_BACK else row.phase
+
+
+def doing(phase: str) -> str:
+    """What happens to an update that has got so far."""
+    return _DOING.get(phase, f"under way: {phase}")
 
 
 def lasted(seconds: float) -> str:
@@ -113,6 +118,17 @@ def lasted(seconds: float) -> str:
     return f"{int(seconds / 86400)} days"
 
 
+_DOING: dict[str, str] = {
+    Phase.DETECTED: "being pulled",
+    Phase.PULLED: "being verified",
+    Phase.VERIFIED: "being made ready",
+    Phase.STAGED: "ready to be loaded",
+    Phase.LOADED: "being probed",
+    Phase.PROBED: "being made live",
+    Phase.REFUSED: "to be pulled again",
+    Phase.ROLLED_BACK: "being undone",
+    Phase.QUARANTINED: "set aside: the model server has not let go of it",
+}
 _SPANS = ((100.0, 1.0, "s"), (6000.0, 60.0, "min"), (172_800.0, 3600.0, "h"))
 
 

@@ -42,5 +42,6 @@ def _attribute(key: str, value: str | bool | None) -> str:
 
 def _escaped(text: str) -> str:
     """Also without signs that cannot be seen, or that change the direction of writing."""
-    seen = "".join(one if one.isprintable() else _UNSEEN for one in text)
-    return html.escape(seen, quote=True)
+    if not text.isprintable():
+        text = "".join(one if one.isprintable() else _UNSEEN for one in text)
+    return html.escape(text, quote=True)

@@ -43,9 +43,11 @@ function replaceText(next) {
 
 function tellAway(error) {
   const away = document.getElementById("away");
-  const seconds = Math.round((Date.now() - reached) / 1000);
+  // A text that stays: an alert that counts seconds would be read aloud every time.
+  const since = new Date(reached).toISOString().slice(11, 19);
+  const words = error && `The monitor has not answered since ${since} UTC; what is shown is old.`;
   away.hidden = error === null;
-  away.textContent = error && `The monitor has not answered for ${seconds} s; what is shown is old.`;
+  if (away.textContent !== (words || "")) away.textContent = words;
 }
 
 async function refresh() {

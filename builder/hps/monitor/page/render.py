@@ -14,6 +14,7 @@ from hps.monitor.status import ModelStatus, MonitorStatus, Pending, commands
 from hps.monitor.transitions import Phase
 from hps.monitor.words import (
     Mood,
+    doing,
     headline,
     lasted,
     named,
@@ -22,6 +23,7 @@ from hps.monitor.words import (
     reason,
     trusted,
 )
+from hps.monitor.words import advice as advised
 
 _MARKS = {Mood.GOOD: "✓", Mood.BUSY: "↻", Mood.LOOK: "!", Mood.BAD: "✕"}
 _URGENCY = {Mood.BAD: 0, Mood.LOOK: 1, Mood.BUSY: 2, Mood.GOOD: 2}
@@ -112,7 +114,7 @@ def _model(model: ModelStatus, now: float, *, few: bool) -> Markup:
             _history(model),
             open=few or attention,
         ),
-        class_="attention" if attention else None,
+        class_="attention" if attention else None if few else "calm",
         id=f"model-{model.name}",
     )
 
@@ -121,17 +123,19 @@ def _live_line(model: ModelStatus, now: float) -> Markup:
     live = model.live
     if live is None:
         return joined("nothing has gone live yet")
-    since = live.since
-    ago = "" if since is None else f" for {lasted(now - since)}"
-    return joined(f"generation {live.number} live{ago}: {named(live.release)}")
+    what = f"generation {live.number}: {named(live.release)}"
+    if not model.ready:
+        return joined(f"should serve {what}")
+    ago = "" if live.since is None else f" for {lasted(now - live.since)}"
+    return joined(f"live{ago}, {what}")
 
 
 def _notices(model: ModelStatus, now: float) -> Iterator[Markup]:
     """What a person should read first, each with what can be done about it."""
     seen = model.observed
     serves_on = " What is live serves on." if model.ready else ""
-    if model.live is not None and seen.serving is False:
-        yield _notice(Mood.BAD, "The model server does not serve the live generation.", "")
+    if not model.ready:
+        yield _not_served(model)
     if seen.mishap is not None:
         words = f"{_sentence(reason(seen.mishap.reason))}{serves_on}"
         yield _notice(Mood.LOOK, words, seen.mishap.detail, seen.mishap.reason, at=seen.mishap.time)
@@ -142,34 +146,52 @@ def _notices(model: ModelStatus, now: float) -> Iterator[Markup]:
             if age is None
             else f"No manifest was verified for {lasted(age)}."
         )
-        yield _notice(Mood.LOOK, f"{words} Somebody may hold new releases back.", "")
+        yield _notice(
+            Mood.LOOK,
+            f"{words} Somebody may hold new releases back.",
+            advice="compare with what its publisher has released",
+        )
     if model.pending is not None:
         yield from _pending(model.pending)
     elif model.refused is not None:
         yield _refused(model.refused, serves_on)
     for what, command in commands(model).items():
         yield element(
-            "p", f"To {what}: ", element("code", f"hps monitor {command}"), class_="command"
+            "p",
+            f"To {what}: ",
+            element("code", f"hps monitor {command}", class_="copied"),
+            class_="command",
         )
+
+
+def _not_served(model: ModelStatus) -> Markup:
+    if model.live is None:
+        came = f" The last look: {news(model.observed.news)}." if model.observed.news else ""
+        return _notice(
+            Mood.BAD,
+            f"Nothing has gone live yet.{came}",
+            advice="publish the model, and its donefile last" if model.pending is None else "",
+        )
+    if model.observed.serving is False:
+        words = "The model server does not serve the live generation."
+    else:
+        words = "The model server does not answer. Nobody knows whether users are served."
+    return _notice(Mood.BAD, words, advice="look at the model server and its log")
 
 
 def _pending(pending: Pending) -> Iterator[Markup]:
     number = pending.number
     if pending.waiting is Waiting.APPROVAL:
-        yield _notice(
-            Mood.LOOK, f"Generation {number} is whole and verified. It waits for you.", ""
-        )
+        yield _notice(Mood.LOOK, f"Generation {number} is whole and verified. It waits for you.")
     elif pending.waiting is Waiting.RELEASE:
-        yield _notice(Mood.BUSY, f"Generation {number} is ready, and held back by a person.", "")
+        yield _notice(Mood.BUSY, f"Generation {number} is ready, and held back by a person.")
     elif pending.reason:
         words = f"Generation {number} is not live: {reason(pending.reason)}. It is tried again."
         yield _notice(
             Mood.LOOK, words, pending.detail, pending.reason, at=pending.until, past=False
         )
     else:
-        yield _notice(
-            Mood.BUSY, f"Generation {number} is {pending.phase}; next: {pending.step}.", ""
-        )
+        yield _notice(Mood.BUSY, f"Generation {number} is {doing(pending.phase)}.")
 
 
 def _refused(row: Past, serves_on: str) -> Markup:
@@ -181,11 +203,12 @@ def _refused(row: Past, serves_on: str) -> Markup:
 def _notice(
     mood: Mood,
     words: str,
-    detail: str,
+    detail: str = "",
     code: str = "",
     *,
     at: float | None = None,
     past: bool = True,
+    advice: str = "",
 ) -> Markup:
     parts: list[str] = [element("strong", words)]
     if code or at is not None:
@@ -195,7 +218,15 @@ def _notice(
         parts.append(element("span", *inner, class_="when"))
     if detail:
         parts.append(element("span", element("bdi", detail), class_="detail"))
+    if todo := advice or advised(code):
+        parts.append(element("span", "What to do: ", *_with_code(f"{todo}."), class_="todo"))
     return element("div", *parts, class_=f"notice {mood}")
+
+
+def _with_code(text: str) -> Iterator[str]:
+    """What stands between backticks as code."""
+    for number, part in enumerate(text.split("`")):
+        yield element("code", part) if number % 2 else part
 
 
 def _facts(model: ModelStatus, now: float) -> Markup:
@@ -211,18 +242,26 @@ def _facts(model: ModelStatus, now: float) -> Markup:
     found = f": {news(seen.news)}" if seen.news else ""
     rows.append(("Last look", joined(_time(seen.looked, now), found)))
     if seen.next_look is not None:
-        rows.append(("Next look", joined(f"in {lasted(seen.next_look - now)}")))
+        ahead = seen.next_look - now
+        rows.append(("Next look", joined(f"in {lasted(ahead)}" if ahead > 0 else "now")))
     rows.append(("Manifest verified", _time(seen.verified, now)))
-    kept = ", ".join(map(str, reversed(model.kept))) or "none"
-    rows.append(("Can go back to", joined(kept)))
+    rows.append(("Can go back to", _way_back(model)))
     pairs = (element("div", element("dt", name), element("dd", value)) for name, value in rows)
     return element("dl", *pairs)
+
+
+def _way_back(model: ModelStatus) -> Markup:
+    if not model.kept:
+        return joined("none")
+    kept = ", ".join(f"generation {one}" for one in reversed(model.kept))
+    command = f"hps monitor rollback {model.name}"
+    return joined(kept, " ", element("code", command, class_="copied"))
 
 
 def _history(model: ModelStatus) -> Markup:
     if not model.history:
         return element("p", "No updates yet.", class_="none")
-    head = ("Ended", "Generation", "Release", "What became of it")
+    head = ("When", "Generation", "Release", "What became of it")
     return element(
         "div",
         element(
