@@ -355,7 +355,7 @@ class FtpSource:
         return f"{self.name.partition('://')[0]}://{self._place.host}/{path.lstrip('/')}"
 
     def _missing(self) -> SourceError:
-        what = "" if self._place.packed else "a file in "
+        what = "" if self._place.packed else "file in "
         return SourceError(Trouble.MISSING, f"there is no {what}{self.name}")
 
     def _unfit(self, path: str) -> SourceError:

@@ -307,7 +307,7 @@ class WebHdfsSource:
         return f"{address.redact(self._urls[0]).rstrip('/')}{path}"
 
     def _missing(self) -> SourceError:
-        what = "" if self._place.packed else "a file in "
+        what = "" if self._place.packed else "file in "
         return SourceError(Trouble.MISSING, f"there is no {what}{self.name}")
 
     def _unfit(self, path: str) -> SourceError:
