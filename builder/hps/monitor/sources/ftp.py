@@ -80,7 +80,7 @@ class FtpSource:
         self._patience = patience or Patience()
         self._caps = caps or Caps()
         self._operations = Operations(self.name, self._patience.total)
-        self._context = _context(place.authority)
+        self._context = context_of(place.authority)
         self._session: Session | None = None
         self._watch: Watch | None = None
         self._secret = ""
@@ -107,7 +107,7 @@ class FtpSource:
             entry = self._look(path)
             if entry is None:
                 return None
-            found = _found("", entry)
+            found = found_of("", entry)
             try:
                 return Donefile(found, self._beginning(path, found))
             except SourceError as error:
@@ -122,7 +122,7 @@ class FtpSource:
                 entry = self._look(self._path(""))
                 if entry is None:
                     raise self._missing()
-                return (_found("", entry),)
+                return (found_of("", entry),)
             self._wires.clear()
             found = [self._settled(path, entry) for path, entry in self._walk()]
         if not found:
@@ -137,7 +137,7 @@ class FtpSource:
             entry = self._look(path)
             if entry is None:
                 raise SourceError(Trouble.MISSING, f"there is no {self._title(path)}")
-            now = _found(found.path, entry)
+            now = found_of(found.path, entry)
             if now.size is not None and now.size > self._caps.bytes:
                 raise too_large("bytes", self._caps.bytes, now.size)
             start = offset if agree(found, now) and offset <= (now.size or offset) else 0
@@ -285,13 +285,13 @@ class FtpSource:
         """What is known of a listed file, asked for where the list does not tell."""
         told = entry.size is not None and entry.modified is not None
         if told or (self._session is not None and not self._session.tells):
-            return _found(path, entry)
+            return found_of(path, entry)
         looked = self._look(self._path(path))
         if looked is None:
             raise SourceError(
                 Trouble.CHANGED, f"{self._title(self._path(path))} was removed meanwhile"
             )
-        return _found(path, looked)
+        return found_of(path, looked)
 
     def _ask(self, path: str, action: Callable[[Session], _Result]) -> _Result:
         """Do something on a connection that is logged in; once more if it had been lost."""
@@ -366,19 +366,20 @@ class FtpSource:
         )
 
 
-def login_of(place: FtpPlace, password: str, context: ssl.SSLContext | None = None) -> Login:
-    """How to get in there; raises ConfigError where the authority cannot be used."""
+def login_of(place: FtpPlace, password: str, context: ssl.SSLContext) -> Login:
+    """How to get in there."""
     return Login(
         host=place.host,
         port=place.port,
         tls=place.tls,
-        context=_context(place.authority) if context is None else context,
+        context=context,
         user=place.user,
         password=password,
     )
 
 
-def _context(authority: Path | None) -> ssl.SSLContext:
+def context_of(authority: Path | None) -> ssl.SSLContext:
+    """What TLS trusts; raises ConfigError where the authority cannot be used."""
     context = ssl.create_default_context()
     if authority is None:
         return context
@@ -393,7 +394,8 @@ def _context(authority: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _found(path: str, entry: Entry) -> Found:
+def found_of(path: str, entry: Entry) -> Found:
+    """A file as sources show it."""
     tokens = {}
     if entry.modified is not None:
         tokens["modified"] = entry.modified.text
