@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +294,51 @@ def test_a_record_that_is_none_is_a_fault_in_the_caller(folder: Path) -> None:
 def test_times_are_told_to_the_millisecond() -> None:
     assert timestamp(0.25) == "1970-01-01T00:00:00.250Z"
     assert timestamp(1_800_000_000) == "2027-01-15T08:00:00.000Z"
+
+
+def test_the_highest_fence_is_told_by_the_end_of_a_long_journal(folder: Path) -> None:
+    with Journal(folder) as journal:
+        for number in range(1, 40):
+            filling = {"number": number, "text": "x" * 3000}
+            journal.append({"event": "step"}, filling, update=1, time=0.0, fence=number)
+    assert (folder / RECORDS).stat().st_size > 100_000
+    assert highest_fence(folder) == 39
+    with (folder / RECORDS).open("ab") as file:
+        file.write(b'{"check":"sha256:')  # torn by a crash
+    assert highest_fence(folder) == 39
+
+
+def test_a_journal_whose_end_is_no_journal_is_damaged(folder: Path) -> None:
+    fill(folder, 3)
+    with (folder / RECORDS).open("ab") as file:
+        file.write((b"\0" * 40_000 + b"\n") * 2)
+    assert highest_fence(folder) == 1
+    with pytest.raises(JournalError):
+        Journal(folder)
+    (folder / RECORDS).write_bytes(b"\0\n" * 3)
+    with pytest.raises(JournalError):
+        highest_fence(folder)
+
+
+def test_history_is_that_of_now_also_when_it_was_asked_before(folder: Path) -> None:
+    fill(folder, 2)
+    with Journal(folder) as journal:
+        assert len(journal.history()) == 2
+        append(journal, 3)
+        assert [one.number for one in journal.history()] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: line.replace(b'"number":1', b'"number": 1'),
+        lambda line: b" " + line,
+        lambda line: line.replace(b',"record":', b',"more":0,"record":'),
+        lambda line: line.replace(b"sha256:", b"SHA256:"),
+    ],
+)
+def test_a_line_is_written_in_one_way_only(folder: Path, change: Callable[[bytes], bytes]) -> None:
+    line = fill(folder, 1)
+    (folder / RECORDS).write_bytes(change(line) * 2)
+    with pytest.raises(JournalError):
+        read(folder)
