@@ -8,6 +8,8 @@ import contextlib
 import errno
 import json
 import os
+import secrets
+import shutil
 import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ FILES = "files"  # the folder of all others
 _NOTES = "begun"
 _NOTED = 4 << 20  # bytes from which carrying on in another process is worth a note on the disk
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+_PROCESS = secrets.token_hex(8)
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -61,6 +64,7 @@ class PullFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._begun: dict[str, Begun] = {}
+        self._foreign: set[str] = set()  # begun by another process
         folder.mkdir(mode=0o700, exist_ok=True)
 
     def location(self, path: str) -> Path:
@@ -110,9 +114,10 @@ class PullFolder:
         with _within(self._folder, folders) as parent:
             descriptor = _reopen(name, parent) if keep else None
             if descriptor is None:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=parent)
-                descriptor = os.open(name, _NEW, 0o600, dir_fd=parent)
+                descriptor = _renew(name, parent)
+            elif path in self._foreign:
+                descriptor = _copied(descriptor, name, parent)
+            self._foreign.discard(path)
             # Unbuffered: pieces are large, and what a reader sees is what was written.
             with open(descriptor, "r+b", buffering=0) as file:  # noqa: PTH123 - a descriptor
                 yield file
@@ -143,7 +148,10 @@ class PullFolder:
             data = (self._folder / _note(path)).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        return _from_json(data, path)
+        begun, process = _from_json(data, path)
+        if begun is not None and process != _process():
+            self._foreign.add(path)
+        return begun
 
     def forget(self) -> None:
         """Remove all notes: these files are whole, and if they are wrong none is carried on."""
@@ -178,18 +186,30 @@ def _note(path: str) -> str:
 
 def _as_json(begun: Begun) -> bytes:
     found = begun.found
-    facts = {"path": found.path, "size": found.size, "tokens": dict(found.tokens), "boot": _boot()}
+    facts = {
+        "path": found.path,
+        "size": found.size,
+        "tokens": dict(found.tokens),
+        "boot": _boot(),
+        "process": _process(),
+    }
     return json.dumps(facts, sort_keys=True).encode()
 
 
-def _from_json(data: bytes, path: str) -> Begun | None:
+def _from_json(data: bytes, path: str) -> tuple[Begun | None, str]:
+    """What was noted, and by which process."""
     try:
         facts = json.loads(data)
         found = Found(str(facts["path"]), facts["size"], dict(facts["tokens"]))
         same = found.path == path and facts["boot"] == _boot() is not None
+        process = str(facts["process"])
     except (ValueError, KeyError, TypeError):
-        return None  # a note that cannot be read is no note: the file comes from its start
-    return Begun(found, settled=True) if same else None
+        return None, ""  # a note that cannot be read is no note: the file comes from its start
+    return (Begun(found, settled=True) if same else None), process
+
+
+def _process() -> str:
+    return f"{os.getpid()}-{_PROCESS}"
 
 
 def _boot() -> str | None:
@@ -230,6 +250,27 @@ def _reopen(name: str, parent: int) -> int | None:
         return descriptor
     os.close(descriptor)
     return None
+
+
+def _renew(name: str, parent: int) -> int:
+    """The descriptor of a new file, in the place of whatever has this name."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=parent)
+    return os.open(name, _NEW, 0o600, dir_fd=parent)
+
+
+def _copied(descriptor: int, name: str, parent: int) -> int:
+    """The same bytes in a file of our own.
+
+    The process that began it may have lost this model while it slept, and not know it yet: it
+    would go on to write into what has been verified meanwhile, and is live.
+    """
+    with open(descriptor, "rb", buffering=0) as old:
+        own = _renew(name, parent)
+        with open(own, "wb", closefd=False) as new:
+            shutil.copyfileobj(old, new, 1 << 20)
+        os.lseek(own, 0, os.SEEK_SET)
+    return own
 
 
 def _remove_folder(name: str, parent: int) -> None:
