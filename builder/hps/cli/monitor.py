@@ -121,25 +121,19 @@ def command(context: click.Context, /, **given: Any) -> None:
 def _run(
     context: click.Context, monitor: "Monitor", environment: "Mapping[str, str]", base: Path
 ) -> int:
-    from hps.monitor.logs import Log, Secrets, set_up
+    from hps.monitor.logs import SECRETS, Log, set_up
 
     given = context.params
     changed = {name: given[name] for name in ("listen", "log_format") if given[name] is not None}
     monitor = monitor.model_copy(update=changed)
-    secrets = Secrets(environment.values())
-    set_up(sys.stderr, form=monitor.log_format, debug=given["debug"], secrets=secrets)
+    SECRETS.add(*environment.values())
+    set_up(sys.stderr, form=monitor.log_format, debug=given["debug"])
     for name in _given_names(context):
         if name in ("ftp_password", "fs_ugi"):
             Log().warning("secret.shown", f"everybody on this host can read --{name}", option=name)
     from hps.monitor.many import run
 
-    return run(
-        monitor,
-        {**os.environ, **environment},
-        base=base,
-        secrets=secrets,
-        once=given["once"],
-    )
+    return run(monitor, {**os.environ, **environment}, base=base, once=given["once"])
 
 
 def _settings(

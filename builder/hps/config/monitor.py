@@ -37,12 +37,19 @@ HostPort = Annotated[str, AfterValidator(_host_port)]
 RemotePath = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00-\x1f]*$")]
 Folder = Annotated[str, StringConstraints(min_length=1, pattern=r"^[^\x00]+$")]
 Variable = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Fingerprint = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+# Seconds that may be none at all.
+Span = Annotated[float, Field(ge=0, le=86400 * 366, allow_inf_nan=False)]
 
 
 class Secret(Table):
     """`password`, `token`, `ugi`: where a secret is: a private file, or a variable."""
 
-    file: Folder | None = Field(default=None, description="Its first line; mode 0600 or stricter.")
+    file: Folder | None = Field(
+        default=None,
+        description="Its first line, read at every use; mode 0640 or stricter: its group may read "
+        "it, as Kubernetes and systemd give secrets to services.",
+    )
     variable: Variable | None = Field(default=None, description="Of the monitor's environment.")
 
     @model_validator(mode="after")
@@ -53,11 +60,11 @@ class Secret(Table):
 
 
 class Patience(Table):
-    """`patience`: how long one step over the network may take, in seconds."""
+    """`patience`: how long one step over the network may take, in seconds; the next carries on."""
 
     connect: Seconds = Field(default=15.0, description="Until a connection stands.")
     idle: Seconds = Field(default=30.0, description="Without a single byte.")
-    total: Seconds = Field(default=3600.0, description="For one look, or one file.")
+    total: Seconds = Field(default=3600.0, description="For one look, or one pull.")
     minimum_rate: int = Field(default=1024, ge=0, description="Bytes a second over a minute.")
 
 
@@ -67,8 +74,46 @@ class Caps(Table):
     files: int = Field(default=10_000, ge=1, description="In a model.")
     depth: int = Field(default=32, ge=1, le=256, description="Folders in each other.")
     bytes: int = Field(default=1 << 40, ge=1, description="Over the network, and unpacked.")
-    ratio: int = Field(default=200, ge=1, description="Unpacked bytes for each packed one.")
+    ratio: int = Field(
+        default=200, ge=1, description="Unpacked bytes for each packed one, from 1 GiB on."
+    )
     spare: int = Field(default=1 << 30, ge=0, description="Bytes that stay free on the disk.")
+
+
+class Accept(Table):
+    """`accept`: which releases are taken, beyond who signed them."""
+
+    first: int = Field(
+        default=1,
+        ge=1,
+        le=2**52,
+        description="The lowest sequence number, for a host that has accepted none yet.",
+    )
+    leap: int | None = Field(
+        default=None,
+        ge=1,
+        le=2**52,
+        description="By how much a sequence number may grow at once; default: by anything.",
+    )
+    grace: Span = Field(
+        default=0.0, description="Seconds for which a release is still taken after its end."
+    )
+    skew: Span = Field(default=300.0, description="Seconds by which clocks may differ.")
+    unsequenced: bool = Field(
+        default=False,
+        description="Also take what model_signing signed, which has no name, number or end; until "
+        "a numbered release was accepted.",
+    )
+    forget_with_keys: bool = Field(
+        default=False,
+        description="Forget the last sequence number when no key that signed it is trusted any "
+        "more: the way out of a number that was far too high.",
+    )
+    runtime: dict[KeyName, Text] | None = Field(
+        default=None,
+        description='What this host has, such as paddle = "3.2.0": a release that needs '
+        "something else is refused. Default: not looked at.",
+    )
 
 
 class Remote(Table):
@@ -208,7 +253,18 @@ class WatchedModel(Table):
         "said; `none` is logged at every swap.",
     )
     keys: tuple[Folder, ...] = Field(default=(), description="Public keys, PEM.")
+    threshold: int = Field(
+        default=1, ge=1, le=100, description="How many of `keys` must have signed a release."
+    )
     policy: Folder | None = Field(default=None, description="A policy file instead of `keys`.")
+    revoked: tuple[Fingerprint, ...] = Field(
+        default=(),
+        description="Fingerprints of keys that count no more, whoever still lists them "
+        "(`hps key show` tells them).",
+    )
+    accept: Accept = Field(
+        default_factory=Accept, description="Which releases are taken, beyond who signed them."
+    )
     unpacked: Text | None = Field(
         default=None, description="The one folder in the archive that is the model."
     )
@@ -221,7 +277,11 @@ class WatchedModel(Table):
     max_age: Seconds | None = Field(
         default=None, description="Seconds without newly verified metadata, then an alarm."
     )
-    group: KeyName | None = Field(default=None, description="Models that move together.")
+    members: tuple[ModelName, ...] = Field(
+        default=(),
+        description="Names of models that are released as one, and move together: the published "
+        "model has a folder for each of them, and nothing else.",
+    )
     patience: Patience = Field(
         default_factory=Patience, description="How long a step over the network may take."
     )
@@ -239,6 +299,24 @@ class WatchedModel(Table):
             )
         if self.verify == "require-signature" and not trusted:
             raise ValueError("a signature needs `keys` or `policy`")
+        if trusted and self.verification != "require-signature":
+            raise ValueError(
+                f'verify = "{self.verify}" asks nobody for a signature: leave it out, or leave out '
+                "`keys` and `policy`"
+            )
+        if self.threshold > max(1, len(self.keys)):
+            raise ValueError(
+                f"{len(self.keys)} keys cannot give {self.threshold} signatures; a policy file has "
+                "a threshold of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _grouped(self) -> Self:
+        if len(self.members) == 1 or len(set(self.members)) < len(self.members):
+            raise ValueError("`members` are two models or more, each of them once")
+        if self.members and isinstance(self.server, TritonServer) and self.server.model:
+            raise ValueError("`members` are the names in Triton: leave `server.model` out")
         return self
 
     @property
@@ -264,7 +342,7 @@ class Monitor(Table):
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
-        places = [_place(name, model) for name, model in self.models.items()]
+        places = [place for item in self.models.items() for place in _places(*item)]
         twice = sorted({place for place in places if places.count(place) > 1})
         if twice:
             raise ValueError(f"two models go to {twice[0]}")
@@ -277,11 +355,12 @@ class MonitorFile(Table):
     monitor: Monitor = Field(description="The hot loader of this host.")
 
 
-def _place(name: str, model: WatchedModel) -> str:
+def _places(name: str, model: WatchedModel) -> tuple[str, ...]:
+    """What a model writes to and nobody else may."""
     match model.server:
         case TritonServer(address=address, model=own):
-            return f"triton {address} {own or name}"
+            return tuple(f"triton {address} {one}" for one in model.members or (own or name,))
         case PaddleServing(folder=folder):
-            return str(PurePosixPath(folder) / name)
+            return (str(PurePosixPath(folder) / name),)
         case ExecServer(activate=argv):
-            return f"exec {name} {' '.join(argv)}"
+            return (f"exec {name} {' '.join(argv)}",)

@@ -17,7 +17,7 @@ _PAGES: Mapping[str, type[BaseModel]] = {"hps-toml.md": Config, "monitor.md": Mo
 _ORDER = (
     *("Project", "Sources", "PythonSource", "DebianSource", "LockSettings", "Target"),
     *("Monitor", "WatchedModel", "GeneralSource", "FtpSource", "HdfsSource", "AfsSource"),
-    *("OciSource", "FsspecSource", "TritonServer", "PaddleServing", "ExecServer"),
+    *("OciSource", "FsspecSource", "TritonServer", "PaddleServing", "ExecServer", "Accept"),
 )
 
 

@@ -4,7 +4,7 @@ Nothing outside the staging of its own generation is touched. The order is that 
 policy: who signed, what they say, and only then what lies there, byte by byte.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from hps.model.extract import ModelLimits, Top, unpack
 from hps.model.folder import check_folder
 from hps.model.folder_manifests import read_manifests
 from hps.model.judge import Judgement, Offer, judge
-from hps.model.policy import Allowance, Known, ModelPolicy, Trust
+from hps.model.policy import Known, ModelPolicy, Trust
 from hps.model.refusal import Reason, Refusal
 from hps.model.release import ModelRelease, ReleaseFile
 from hps.monitor.history import Release
@@ -27,19 +27,49 @@ from hps.monitor.tree import remove_tree
 from hps.oci.documents import read_document
 
 TREE = "model"  # in the staging of a generation: what will be published
-_NOTHING = "nothing"
+NOTHING = "nothing"  # by what a model was let in that nobody said anything of
 
 
 class RefusedError(HpsError):
-    """A model may not go live; `refusal` says why, by code."""
+    """A model may not go live; `refusals` say why, by code, the first one first of all."""
 
     reference = "model-refused"
     exit_code = 5
 
     def __init__(self, refusals: tuple[Refusal, ...]) -> None:
-        first = refusals[0]
-        super().__init__(first.text, details=tuple(one.text for one in refusals[1:]))
-        self.refusal = first
+        self.refusals = refusals
+        super().__init__(refusals[0].text, details=tuple(one.text for one in refusals[1:]))
+
+    @property
+    def reason(self) -> Reason:
+        """The code of the first."""
+        return self.refusals[0].reason
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a model has to pass on this host.
+
+    Args:
+        policy: whom to trust, and for what.
+        known: what was accepted before.
+        now: this machine's clock.
+        watch: called with a number of bytes after each piece that was hashed; may raise.
+        archive: the name of a packed model at its source, by which a donefile lists it.
+    """
+
+    policy: ModelPolicy
+    known: Known
+    now: datetime
+    watch: Callable[[int], object] = lambda _: None
+    archive: str = ""
+
+    def judge(self, offer: Offer) -> Judgement:
+        """Decide on what is offered; raises RefusedError."""
+        decided = judge(offer, self.policy, self.known, now=self.now)
+        if decided.refusals:
+            raise RefusedError(decided.refusals)
+        return decided
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,29 +78,40 @@ class Examined:
 
     Args:
         tree: the folder that holds it.
-        release: what trusted keys say of it; None where nothing was signed.
-        row: the same for the history.
+        row: what trusted keys say of it, for the history.
         known: what is to be remembered when it is live.
         notes: for people.
     """
 
     tree: Path
-    release: ModelRelease | None
     row: Release
     known: Known
     notes: tuple[str, ...]
 
 
-def identity_of(pulled: Pulled, policy: ModelPolicy, donefile_content: bytes) -> str:
-    """Content, donefile and policy in one digest: the same bytes under another policy are new."""
+def identity_of(pulled: Pulled, policy: ModelPolicy, members: Sequence[str] = ()) -> str:
+    """Content, donefile and policy in one digest: the same bytes under another policy are new.
+
+    Args:
+        pulled: the content.
+        policy: by which it is judged.
+        members: of a group.
+    """
     told = {
+        "members": list(members),
         "files": [[file.path, str(file.digest)] for file in pulled.files],
-        "donefile": str(Digest.of(donefile_content)),
+        "donefile": str(Digest.of(pulled.donefile or b"")),
         "trust": str(policy.trust),
         "name": policy.name,
         "channel": policy.channel,
         "keys": sorted(policy.counting),
         "revoked": sorted(policy.revoked),
+        "threshold": policy.threshold,
+        "first": policy.first,
+        "leap": policy.leap,
+        "grace": int(policy.grace.total_seconds()),
+        "unsequenced": policy.unsequenced,
+        "runtime": None if policy.runtime is None else dict(policy.runtime),
     }
     return str(Digest.of(canonical.dumps(told)))
 
@@ -90,7 +131,7 @@ def lay_out(
         return pulled.files[0].location.parents[pulled.files[0].path.count("/")]
     remove_tree(tree)
     tree.mkdir(mode=0o700)
-    limits = ModelLimits(size=caps.bytes, files=caps.files, depth=caps.depth)
+    limits = ModelLimits(size=caps.bytes, files=caps.files, depth=caps.depth, ratio=caps.ratio)
     unpack(
         packed.location,
         tree,
@@ -102,75 +143,73 @@ def lay_out(
     return tree
 
 
-def examine(
-    tree: Path,
-    pulled: Pulled,
-    policy: ModelPolicy,
-    known: Known,
-    *,
-    now: datetime,
-    allowance: Allowance | None = None,
-    watch: Callable[[int], object] = lambda _: None,
-) -> Examined:
+def examine(tree: Path, pulled: Pulled, bar: Bar) -> Examined:
     """Decide whether a model may go live.
 
     Raises:
         RefusedError: it may not.
     """
-    hinted = _against_donefile(pulled, policy)
-    if policy.trust is Trust.SIGNATURE:
-        return _signed(tree, policy, known, now, allowance, watch)
-    offer, files, by = _listed(tree)
-    if hinted and not offer.listed:
-        offer, by = Offer(listed=True, fault=offer.fault), "checksums"
-    if policy.trust is Trust.NONE:
-        offer, files, by = Offer(), (), _NOTHING
-    decided = _accepted(judge(offer, policy, known, now=now, allowance=allowance))
-    refusals = (
-        ()
-        if not files
-        else check_folder(tree, files, beside=checksums.NAMES, staged=True, watch=watch)
-    )
+    hinted = _against_donefile(pulled, bar)
+    if bar.policy.trust is Trust.SIGNATURE:
+        return _signed(tree, bar)
+    return _unsigned(tree, bar, hinted=hinted)
+
+
+def release_in(folder: Path, policy: ModelPolicy) -> ModelRelease | None:
+    """What trusted keys say of a generation, which was verified before it became one."""
+    if policy.trust is not Trust.SIGNATURE:
+        return None  # a manifest that lies there was never looked at, and may be anything
+    documents = read_manifests(folder)
+    return manifest.read(documents, policy.keys).release if documents else None
+
+
+def signed_offer(tree: Path, policy: ModelPolicy) -> Offer:
+    """What the manifests of a model say, as far as trusted keys signed it."""
+    try:
+        return Offer(manifest.read(read_manifests(tree), policy.keys))
+    except MalformedError as error:
+        return Offer(fault=error.message)
+
+
+def hold(
+    tree: Path, files: tuple[ReleaseFile, ...], bar: Bar, beside: tuple[str, ...] = ()
+) -> None:
+    """Hold a folder against what is said of it, byte by byte; raises RefusedError."""
+    refusals = check_folder(tree, files, beside=beside, staged=True, watch=bar.watch)
     if refusals:
         raise RefusedError(refusals)
-    return Examined(tree, None, Release(verified=by), decided.known, decided.notes)
 
 
-def _signed(
-    tree: Path,
-    policy: ModelPolicy,
-    known: Known,
-    now: datetime,
-    allowance: Allowance | None,
-    watch: Callable[[int], object],
-) -> Examined:
-    try:
-        offer = Offer(manifest.read(read_manifests(tree), policy.keys))
-    except MalformedError as error:
-        offer = Offer(fault=error.message)
-    decided = _accepted(judge(offer, policy, known, now=now, allowance=allowance))
+def _signed(tree: Path, bar: Bar) -> Examined:
+    offer = signed_offer(tree, bar.policy)
+    decided = bar.judge(offer)
     release = None if offer.signed is None else offer.signed.release
     if release is None:
         raise RefusedError((Refusal(Reason.UNSIGNED, "no trusted key says what it holds"),))
-    refusals = check_folder(tree, release.files, staged=True, watch=watch)
-    if refusals:
-        raise RefusedError(refusals)
+    hold(tree, release.files, bar)
     row = Release.of(release, str(release.identity), "signature")
-    return Examined(tree, release, row, decided.known, decided.notes)
+    return Examined(tree, row, decided.known, decided.notes)
 
 
-def _accepted(decided: Judgement) -> Judgement:
-    if decided.refusals:
-        raise RefusedError(decided.refusals)
-    return decided
+def _unsigned(tree: Path, bar: Bar, *, hinted: bool) -> Examined:
+    if bar.policy.trust is Trust.NONE:
+        decided = bar.judge(Offer())
+        return Examined(tree, Release(verified=NOTHING), decided.known, decided.notes)
+    offer, files, by = _listed(tree)
+    if hinted and not offer.listed:
+        offer, by = Offer(listed=True, fault=offer.fault), "checksums"
+    decided = bar.judge(offer)
+    if files:
+        hold(tree, files, bar, checksums.NAMES)
+    return Examined(tree, Release(verified=by), decided.known, decided.notes)
 
 
-def _against_donefile(pulled: Pulled, policy: ModelPolicy) -> bool:
+def _against_donefile(pulled: Pulled, bar: Bar) -> bool:
     """Whether the donefile tells the digest of the archive; refuses another archive."""
     hint = donefile.read(pulled.donefile or b"")
-    told = [(file, hint.archive_digest(file.path)) for file in pulled.files if not file.path]
+    told = [(file, hint.archive_digest(bar.archive)) for file in pulled.files if not file.path]
     for file, digest in told:
-        if digest is not None and digest != file.digest and policy.trust is not Trust.NONE:
+        if digest is not None and digest != file.digest and bar.policy.trust is not Trust.NONE:
             text = f"the archive is {file.digest}, and the donefile says {digest}"
             raise RefusedError((Refusal(Reason.DIGEST_MISMATCH, text),))
     return any(digest is not None for _, digest in told)
@@ -179,9 +218,9 @@ def _against_donefile(pulled: Pulled, policy: ModelPolicy) -> bool:
 def _listed(tree: Path) -> tuple[Offer, tuple[ReleaseFile, ...], str]:
     place = next((tree / name for name in checksums.NAMES if (tree / name).is_file()), None)
     if place is None:
-        return Offer(), (), _NOTHING
+        return Offer(), (), NOTHING
     try:
         files = checksums.parse(read_document(place, limit=checksums.LARGEST))
     except (ValueError, IntegrityError) as error:
-        return Offer(fault=f"{place.name}: {error}"), (), _NOTHING
+        return Offer(fault=f"{place.name}: {error}"), (), NOTHING
     return Offer(listed=True), tuple(files), "checksums"

@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 
 NAME = "hps.monitor"
 _SHORTEST_SECRET = 4  # characters; shorter ones would blot out half of every line
+_MOST_SECRETS = 1000  # forms of them; tokens that are replaced every hour would add up in years
 _LONGEST = 8000  # characters of one value
 _HIDDEN = "[secret]"
 
@@ -32,26 +33,34 @@ class Secrets:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._lock = threading.Lock()
+        self._known: tuple[str, ...] = ()  # the latest last
         self._forms: tuple[str, ...] = ()
         self.add(*secrets)
 
     def add(self, *secrets: str) -> None:
-        """Remember further ones, also as they stand in addresses."""
-        found = {
+        """Remember further ones, also as they stand in addresses; the oldest are forgotten."""
+        found = [
             form
             for secret in secrets
             if len(secret) >= _SHORTEST_SECRET
             for form in (secret, quote(secret, safe=""), quote_plus(secret), quote(secret))
-        }
+        ]
         with self._lock:
+            if set(found) <= set(self._known):
+                return  # read once more, as for every request
+            self._known = tuple(dict.fromkeys((*self._known, *found)))[-_MOST_SECRETS:]
             # A secret that holds another one is looked for first.
-            self._forms = tuple(sorted({*self._forms, *found}, key=lambda one: (-len(one), one)))
+            self._forms = tuple(sorted(self._known, key=lambda one: (-len(one), one)))
 
     def hidden(self, text: str) -> str:
         """The text without any of them."""
         for form in self._forms:
             text = text.replace(form, _HIDDEN)
         return text
+
+
+# Those of this process: whoever reads a credential adds it, as logs are of the whole process, too.
+SECRETS = Secrets()
 
 
 class Log:
@@ -81,10 +90,21 @@ class Log:
         """What a person has to do something about."""
         self._say(logging.ERROR, event, text, facts)
 
-    def _say(self, level: int, event: str, text: str, facts: Mapping[str, object]) -> None:
+    def fault(self, event: str, text: str, error: BaseException) -> None:
+        """A fault of this program, with where it happened."""
+        self._say(logging.ERROR, event, text, {}, error)
+
+    def _say(
+        self,
+        level: int,
+        event: str,
+        text: str,
+        facts: Mapping[str, object],
+        error: BaseException | None = None,
+    ) -> None:
         # The text is an argument, so that a `%` in it means nothing.
         extra = {"hps_event": event, "hps_model": self._model, "hps_facts": facts}
-        self._logger.log(level, "%s", text, extra=extra)
+        self._logger.log(level, "%s", text, extra=extra, exc_info=error)
 
 
 def set_up(
@@ -102,10 +122,10 @@ def set_up(
         stream: standard error.
         form: plain lines or JSON lines.
         debug: write what helps to find faults too.
-        secrets: what is never written.
+        secrets: what is never written; those that this process reads (`SECRETS`) by default.
     """
     handler = _Handler(stream)
-    handler.setFormatter((_Json if form == "json" else _Text)(secrets or Secrets()))
+    handler.setFormatter((_Json if form == "json" else _Text)(secrets or SECRETS))
     root = logging.getLogger()
     for old in [one for one in root.handlers if isinstance(one, _Handler)]:
         root.removeHandler(old)

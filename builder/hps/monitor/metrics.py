@@ -91,8 +91,8 @@ class Metrics:
             self._add("retries", (model,), int(_is_tried_again(event, after)))
         elif isinstance(event, Offered) and after.busy is not None and before.busy is None:
             self._add("updates", (model,))
-        ended = after.update
-        if ended is None or not ended.over or ended == before.update:
+        ended = after.ended
+        if ended is None:
             return
         if ended.phase is Phase.LIVE:
             self._add("swaps", (model, str(ended.cause)))

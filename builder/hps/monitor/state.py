@@ -192,6 +192,8 @@ class State:
         wanted: the generation that an operator wants back once the update under way is over.
         offer: the newest mark that came while an update was under way; not kept, for the next
             look finds it again.
+        ended: the update that the last event brought to its end, also where the next one has
+            begun by the same event; not kept.
     """
 
     update: Update | None = None
@@ -204,6 +206,7 @@ class State:
     held: bool = False
     wanted: int | None = None
     offer: Mark | None = field(default=None, compare=False)
+    ended: Update | None = field(default=None, compare=False)
 
     @property
     def busy(self) -> Update | None:

@@ -12,21 +12,22 @@ from pathlib import Path
 
 from hps.config.monitor import WatchedModel
 from hps.errors import HpsError
-from hps.model import manifest
-from hps.model.folder_manifests import read_manifests
-from hps.model.policy import Allowance, ModelPolicy
+from hps.model.policy import ModelPolicy
 from hps.model.probe import Probe
-from hps.model.refusal import Refusal
-from hps.model.release import ModelRelease
+from hps.monitor.disk import DiskError
 from hps.monitor.events import Done, Due, Event, Failed, Served
 from hps.monitor.examination import (
+    Bar,
     Examined,
     RefusedError,
     examine,
     identity_of,
     lay_out,
+    release_in,
 )
 from hps.monitor.generations import Generations
+from hps.monitor.group import examine_group
+from hps.monitor.logs import SECRETS
 from hps.monitor.pull import pull
 from hps.monitor.pulled import Effort, Pulled
 from hps.monitor.server import Generation, Server
@@ -37,6 +38,8 @@ from hps.monitor.transitions import Outcome, Step, outcome_of, outcome_of_error
 from hps.monitor.tree import remove_tree
 
 _PULLED = "pulled"
+_LOST = "staging-lost"  # reason: what lay on this host's disk is not there any more
+_PREPARING = frozenset({Step.PULL, Step.VERIFY, Step.STAGE})
 
 
 @dataclass
@@ -62,6 +65,9 @@ class Steps:
         counted: called with bytes that came over the network.
         today: the clock that people set.
         effort: of pulls; its bounds of time, rate and disk come from the settings.
+
+    Attributes:
+        failure: what made the last step fail; None when it was done.
     """
 
     settings: WatchedModel
@@ -74,46 +80,74 @@ class Steps:
     today: Callable[[], datetime] = lambda: datetime.now(UTC)
     effort: Effort = field(default_factory=Effort)
     prepared: Prepared = field(default_factory=Prepared)
+    failure: HpsError | None = None
 
-    def do(self, due: Due, state: State, allowance: Allowance | None = None) -> Event:
-        """Do a step, and tell what came of it; only faults of this program are raised."""
+    def do(self, due: Due, state: State, beat: Callable[[], object] = lambda: None) -> Event:
+        """Do a step, and tell what came of it; only faults of this program are raised.
+
+        Args:
+            due: the step.
+            state: of the model.
+            beat: called while the step gets on.
+        """
+        self.failure = None
         try:
-            return self._done(due, state, allowance)
-        except RefusedError as error:
-            return _refused(due.step, error.refusal)
+            if due.step in _PREPARING:
+                return self._prepare(due, state, beat)
+            return self._serve(due, state)
         except HpsError as error:
-            outcome, reason = outcome_of_error(error)
-            after = getattr(error, "after", None)
-            return Failed(due.step, outcome, reason, _told(error), after)
+            self.failure = error
+            return _failed(due.step, error)
         except OSError as error:
-            return Failed(due.step, Outcome.PASSING, "disk", str(error))
+            self.failure = DiskError(str(error))
+            self.failure.__cause__ = error
+            return _failed(due.step, self.failure)
 
-    def _done(self, due: Due, state: State, allowance: Allowance | None) -> Event:
+    def probe_in(self, folder: Path) -> Probe | None:
+        """The probe that a generation, or a member of one, brings along."""
+        release = release_in(folder, self.policy)
+        return None if release is None else release.probe
+
+    def _prepare(self, due: Due, state: State, beat: Callable[[], object]) -> Event:
+        """From the source to a generation on this host."""
+        if due.step is Step.PULL:
+            return self._pull(due, state, beat)
+        held = self.prepared if self.prepared.number == due.number else Prepared()
+        if due.step is Step.VERIFY and held.pulled is not None:
+            held.examined = self._verify(due, held.pulled, state, beat)
+            return Done(Step.VERIFY, known=held.examined.known)
+        if due.step is Step.STAGE and held.examined is not None:
+            self.generations.publish(due.number, held.examined.tree)
+            self.generations.discard(due.number)
+            return Done(Step.STAGE)
+        raise LostError("what was pulled is not in the hands of this process")
+
+    def _serve(self, due: Due, state: State) -> Event:
+        """From a generation on this host to the one that answers."""
         generation = Generation(due.number, self.generations.path(due.number))
         match due.step:
-            case Step.PULL:
-                return self._pull(due, state)
-            case Step.VERIFY:
-                return self._verify(due, state, allowance)
-            case Step.STAGE:
-                return self._stage(due)
             case Step.INSPECT:
+                if not generation.folder.is_dir():
+                    raise LostError(f"generation {due.number} was removed from this host")
                 self.server.inspect(generation)
             case Step.LOAD:
                 self.server.load(generation)
             case Step.ASK:
                 return Served(self.server.live())
             case Step.PROBE:
-                self.server.probe(generation, self._probe(generation.folder))
+                # Of a group each member has its own, which its server asks for (`wiring`).
+                alone = not self.settings.members
+                probe = self.probe_in(generation.folder) if alone else None
+                self.server.probe(generation, probe)
             case Step.ACTIVATE:
                 self._activate(generation, state)
             case Step.WITHDRAW:
                 self.server.withdraw(generation)
-            case Step.NOTHING | Step.WAIT:
+            case _:
                 raise ValueError(f"{due.step} is nothing to be done")
         return Done(due.step)
 
-    def _pull(self, due: Due, state: State) -> Event:
+    def _pull(self, due: Due, state: State, beat: Callable[[], object]) -> Event:
         folder = self.generations.staging(due.number) / _PULLED
         if due.afresh:
             remove_tree(folder)
@@ -129,46 +163,35 @@ class Steps:
                 reserve=caps.spare,
             ),
             stop=self.stop,
+            progress=lambda _held, _announced: beat(),
         )
         self.counted(pulled.received)
         self.prepared = Prepared(due.number, pulled)
-        identity = identity_of(pulled, self.policy, pulled.donefile or b"")
+        identity = identity_of(pulled, self.policy, self.settings.members)
         mark = Mark.of(pulled.before)
         busy = state.busy
         moved = busy is not None and not mark.is_like(busy.mark)
         return Done(Step.PULL, identity, mark if moved else None)
 
-    def _verify(self, due: Due, state: State, allowance: Allowance | None) -> Event:
-        pulled = self._held(due).pulled
-        if pulled is None:
-            return _lost(Step.VERIFY)
-        staging = self.generations.staging(due.number)
+    def _verify(
+        self, due: Due, pulled: Pulled, state: State, beat: Callable[[], object]
+    ) -> Examined:
+        def watch(_: int) -> None:
+            if self.stop.is_set():
+                raise StoppedError("the monitor is told to end")
+            beat()
+
+        members = self.settings.members
         tree = lay_out(
             pulled,
-            staging,
+            self.generations.staging(due.number),
             top=self.settings.unpacked,
             caps=self.settings.caps,
-            watch=self._watch,
+            watch=watch,
         )
-        examined = examine(
-            tree,
-            pulled,
-            self.policy,
-            state.known,
-            now=self.today(),
-            allowance=allowance,
-            watch=self._watch,
-        )
-        self.prepared.examined = examined
-        return Done(Step.VERIFY, known=examined.known)
-
-    def _stage(self, due: Due) -> Event:
-        examined = self._held(due).examined
-        if examined is None:
-            return _lost(Step.STAGE)
-        self.generations.publish(due.number, examined.tree)
-        self.generations.discard(due.number)
-        return Done(Step.STAGE)
+        name = getattr(self.settings.source, "model", "").rpartition("/")[2]
+        bar = Bar(self.policy, state.known, self.today(), watch, archive=name)
+        return examine_group(tree, pulled, bar, members) if members else examine(tree, pulled, bar)
 
     def _activate(self, generation: Generation, state: State) -> None:
         live = state.live
@@ -177,22 +200,6 @@ class Steps:
         self.server.activate(generation, before)
         self.generations.point(generation.number)
 
-    def _probe(self, folder: Path) -> Probe | None:
-        release = self.release_in(folder)
-        return None if release is None else release.probe
-
-    def release_in(self, folder: Path) -> ModelRelease | None:
-        """What trusted keys say of a generation; it was verified before it became one."""
-        documents = read_manifests(folder)
-        return manifest.read(documents, self.policy.keys).release if documents else None
-
-    def _held(self, due: Due) -> Prepared:
-        return self.prepared if self.prepared.number == due.number else Prepared(due.number)
-
-    def _watch(self, _: int) -> None:
-        if self.stop.is_set():
-            raise StoppedError("the monitor is told to end")
-
 
 class StoppedError(HpsError):
     """The monitor ends; the step is done again by the next one."""
@@ -200,13 +207,29 @@ class StoppedError(HpsError):
     reference = "stopped"
 
 
-def _lost(step: Step) -> Failed:
-    """What was pulled is not in this process's hands: it is pulled again."""
-    return Failed(step, Outcome.BROKEN, "staging-lost", "what was pulled is not there any more")
+class LostError(HpsError):
+    """What was staged on this host is not there any more; it is pulled again."""
+
+    reference = _LOST
+    exit_code = 8
 
 
-def _refused(step: Step, refusal: Refusal) -> Failed:
-    return Failed(step, outcome_of(refusal.reason), str(refusal.reason), refusal.text)
+def _failed(step: Step, error: HpsError) -> Failed:
+    if isinstance(error, RefusedError):
+        return Failed(step, outcome_of(error.reason), str(error.reason), _told(error))
+    if isinstance(error, LostError) or (step in _PREPARING and _is_missing(error)):
+        return Failed(step, Outcome.GONE, _LOST, _told(error))
+    outcome, reason = outcome_of_error(error)
+    return Failed(step, outcome, reason, _told(error), getattr(error, "after", None))
+
+
+def _is_missing(error: BaseException | None) -> bool:
+    """Whether a file that this process had made itself is not there."""
+    while error is not None:
+        if isinstance(error, FileNotFoundError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def _told(error: HpsError) -> str:
@@ -215,4 +238,4 @@ def _told(error: HpsError) -> str:
         parts.append(f"expected {error.expected}")
     if error.got is not None:
         parts.append(f"got {error.got}")
-    return ", ".join(parts)
+    return SECRETS.hidden(", ".join(parts))

@@ -56,7 +56,7 @@ class Outcome(StrEnum):
     CONTENT = "content"  # it fails for what it is: it would fail again
     BROKEN = "broken"  # its bytes are wrong: by the way they took, or at the source
     PASSING = "passing"  # it fails for what is around it: it is tried again
-    GONE = "gone"  # the source offers it no longer
+    GONE = "gone"  # the source offers it no longer, or this host has lost what was pulled
     UNKNOWN = "unknown"  # no answer in time: it may be done, or be going on
     HANGS = "hangs"  # the server will never be done with it
     PRESENT = "present"  # asked: the server has it
@@ -105,6 +105,7 @@ def _prepare(here: Place, done: Place) -> Row:
         Outcome.CONTENT: _REFUSED,
         Outcome.BROKEN: _RETRY_PULL,
         Outcome.PASSING: here,
+        Outcome.GONE: None,
         Outcome.NEWER: _BEGIN,
         Outcome.REFUSE: _REFUSED,
     }
@@ -242,7 +243,6 @@ _REASONS = {
     Reason.EQUIVOCATION: Outcome.CONTENT,
     Reason.FAST_FORWARD: Outcome.CONTENT,
     Reason.EXPIRED: Outcome.CONTENT,
-    Reason.GROUP_INCOMPLETE: Outcome.PASSING,
     Reason.NOT_YET_VALID: Outcome.PASSING,
     Reason.CLOCK_BEHIND: Outcome.PASSING,
 }

@@ -72,6 +72,7 @@ def advance(state: State, event: Event, moment: Moment, rules: Rules) -> State:
         UsageError: an operator asks for what cannot be.
         ValueError: the event answers a step that is not due: a fault in the caller.
     """
+    state = replace(state, ended=None)
     if isinstance(event, Offered):
         return _offered(state, event.mark, moment, rules)
     if isinstance(event, Request):
@@ -92,7 +93,7 @@ def recover(state: State, moment: Moment, rules: Rules) -> State:
     """What a new process makes of the state that the journal ends with."""
     update = state.busy
     if update is None:
-        return state
+        return _next(state, moment)
     place = RECOVERY[update.place]
     if place is None:
         # No server has seen the number, and what was pulled lies under it.
@@ -375,7 +376,7 @@ def _closed(state: State, update: Update, rules: Rules) -> State:
     """An update is over, one way or another."""
     processed = state.processed if update.mark is None else update.mark
     highest = max(state.highest, update.number)
-    state = replace(state, update=update, processed=processed, highest=highest)
+    state = replace(state, update=update, processed=processed, highest=highest, ended=update)
     if update.phase is Phase.LIVE:
         return _gone_live(state, update, rules)
     if update.identity is None or update.cause is not Cause.SOURCE:
@@ -391,9 +392,11 @@ def _gone_live(state: State, update: Update, rules: Rules) -> State:
     if update.cause is Cause.OPERATOR and before is not None:
         # The source may offer it still: it is not to come back by itself.
         barred = with_barred(barred, Barred(before.number, before.identity, OPERATOR))
+    update = replace(update, reason=None, detail="")
     return replace(
         state,
-        update=replace(update, reason=None, detail=""),
+        update=update,
+        ended=update,
         live=live,
         kept=kept[-rules.keep :] if rules.keep else (),
         barred=barred,

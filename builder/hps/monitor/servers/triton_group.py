@@ -5,7 +5,7 @@ ensemble can be pinned to the very versions of its members that were released wi
 mixes two generations, whatever else is ready at the same time.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ class TritonGroup:
         settings: `[monitor.models.NAME.server]`; its `model` does not count.
         names: of all models of the group, as Triton shall know them.
         connection: for tests, and for models that share a server.
+        probe_in: reads the probe that a member brings along in its folder.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class TritonGroup:
         names: Sequence[str],
         *,
         connection: Connection | None = None,
+        probe_in: Callable[[Path], Probe | None] = lambda _: None,
     ) -> None:
         self._connection = connection or Connection(settings.address)
+        self._probe_in = probe_in
         own = settings.model_copy(update={"model": None})
         self._models = {
             name: TritonModel(own, name, pins=names, connection=self._connection) for name in names
@@ -62,11 +65,13 @@ class TritonGroup:
             self._models[name].load(_part(generation, name))
 
     def probe(self, generation: Generation, probe: Probe | None) -> None:
-        """Ask each of them; the probe of the release is for the last one, the ensemble."""
+        """Ask each of them by its own probe; `probe` is for the last one, the ensemble."""
         *members, last = self._order(generation)
         for name in members:
-            self._models[name].probe(_part(generation, name), None)
-        self._models[last].probe(_part(generation, last), probe)
+            part = _part(generation, name)
+            self._models[name].probe(part, self._probe_in(part.folder))
+        part = _part(generation, last)
+        self._models[last].probe(part, probe or self._probe_in(part.folder))
 
     def activate(self, generation: Generation, old: Generation | None) -> None:
         """Turn the ensemble to the new members, then let the old members go."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from hps.monitor.logs import SECRETS
 from hps.monitor.source import SourceError, Trouble
 
 _LONGEST = 16 << 10  # bytes; tokens of clouds have a few thousand
@@ -34,7 +35,7 @@ class Secret:
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     def read(self) -> str:
-        """The secret, without the line end behind it.
+        """The secret, without the line end behind it; from now on no log shows it.
 
         Raises:
             SourceError: REFUSED: it is not there, empty, no text, or others may read its file.
@@ -42,6 +43,7 @@ class Secret:
         text = self._given().partition("\n")[0].removesuffix("\r")
         if not text or len(text) > _LONGEST or not text.isprintable():
             raise self._unusable("it is not one line of text that can be printed")
+        SECRETS.add(text)
         return text
 
     def _given(self) -> str:
@@ -98,7 +100,9 @@ class Basic:
         if ":" in self.user or not self.user.isprintable():
             raise SourceError(Trouble.REFUSED, "the user name holds a colon or what is no sign")
         pair = f"{self.user}:{self.password.read()}".encode()
-        return f"Basic {base64.b64encode(pair).decode('ascii')}"
+        packed = base64.b64encode(pair).decode("ascii")
+        SECRETS.add(packed)
+        return f"Basic {packed}"
 
 
 @dataclass(frozen=True, slots=True)

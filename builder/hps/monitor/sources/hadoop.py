@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from hps.errors import ConfigError
+from hps.monitor.logs import SECRETS
 from hps.monitor.look import agree, is_settled, too_large
 from hps.monitor.source import (
     Caps,
@@ -262,6 +263,7 @@ class HadoopSource:
             values["hadoop.job.ugi"] = ugi
             parts = (ugi, ugi.partition(",")[2])
             self._secrets = tuple(part for part in parts if part)
+            SECRETS.add(*self._secrets)
         return Program(place.program, self._patience.idle, values)
 
     def _check(self, path: str, done: Done, *, many: bool = False) -> None:
@@ -284,7 +286,7 @@ class HadoopSource:
         return self.name.removesuffix(self._path("").lstrip("/")) + path.lstrip("/")
 
     def _missing(self) -> SourceError:
-        what = "" if self._place.packed else "a file in "
+        what = "" if self._place.packed else "file in "
         return SourceError(Trouble.MISSING, f"there is no {what}{self.name}")
 
     def _unfit(self, path: str) -> SourceError:
