@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hps.config.load_monitor import parse_monitor
 from hps.monitor.metrics import Metrics
@@ -13,6 +14,7 @@ from tests.monitor import snapshots
 from tests.monitor.snapshots import host
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
+ALERTS = DOCS / "examples" / "hps-monitor-alerts.yml"
 UNIT = DOCS / "examples" / "hps-monitor.service"
 STATUS = host(snapshots.calm(), now=1_800_100_000.0)
 
@@ -44,11 +46,35 @@ def test_every_key_of_the_status_is_on_the_page() -> None:
         assert f"`{key}`" in page, key
 
 
-def test_alarms_and_commands_of_the_page_name_what_there_is() -> None:
+def test_metrics_that_pages_name_are_there() -> None:
     text = Metrics(["layout"], lambda: STATUS).exposition("")[0].decode()
     page = (DOCS / "how-to" / "monitor.md").read_text(encoding="utf-8")
     for name in re.findall(r"hps_monitor_\w+", page):
         assert f"# TYPE {name} " in text, name
+
+
+def test_alarms_are_about_metrics_labels_and_values_that_there_are() -> None:
+    families = list(Metrics(["layout"], lambda: STATUS).families())
+    names = {f"{one.name}_total" if one.type == "counter" else one.name for one in families}
+    labels = {(s.name, *pair) for one in families for s in one.samples for pair in s.labels.items()}
+    rules = yaml.safe_load(ALERTS.read_text(encoding="utf-8"))["groups"][0]["rules"]
+    assert len({rule["alert"] for rule in rules}) == len(rules) > 8
+    assert [one["alert"] for one in rules if one["labels"]["severity"] == "critical"] == [
+        "HpsModelNotServed"
+    ]
+    for rule in rules:
+        found = re.findall(r'(hps_monitor_\w+)(?:\{(\w+)!?="([^"]*)"\})?', rule["expr"])
+        assert found or rule["expr"].startswith("up{"), rule["alert"]
+        for name, label, value in found:
+            assert name in names, rule["alert"]
+            assert not label or (name, label, value) in labels, rule["alert"]
+        told = re.findall(r"\$labels\.(\w+)", str(rule["annotations"]))
+        assert set(told) <= {"model", "instance", "reason"}
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="needs promtool")
+def test_prometheus_takes_the_alarms() -> None:
+    subprocess.run(["promtool", "check", "rules", ALERTS], check=True, capture_output=True)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
