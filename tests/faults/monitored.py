@@ -24,8 +24,10 @@ from hps.digest import Digest
 from hps.model import checksums, manifest
 from hps.model.policy import ModelPolicy, Trust
 from hps.monitor.backoff import Backoff
+from hps.monitor.disk import DiskError
 from hps.monitor.events import Rules
 from hps.monitor.generations import Generations
+from hps.monitor.keeper import Keeper
 from hps.monitor.metrics import Metrics
 from hps.monitor.pulled import Effort
 from hps.monitor.pulse import Pulse
@@ -272,7 +274,7 @@ def _hashes_below(top: int) -> Hashes:
 class Monitored:
     """A monitor of one model, in a thread of its own, with waits of hundredths of seconds."""
 
-    def __init__(self, folder: Path, source: Source, trust: Trust) -> None:
+    def __init__(self, folder: Path, source: Source, trust: Trust, *, spare: int = 1 << 20) -> None:
         self.folder = folder
         self._source = source
         self._stop = threading.Event()
@@ -281,7 +283,7 @@ class Monitored:
                 "source": {"type": "general", "host": "file:///", "path": "/", "model": "x"},
                 "server": {"type": "paddle-serving", "folder": str(folder / "served")},
                 "verify": "checksums",
-                "caps": {"spare": 1 << 20, "files": CAPS.files, "bytes": CAPS.bytes},
+                "caps": {"spare": spare, "files": CAPS.files, "bytes": CAPS.bytes},
                 "patience": {"total": PATIENCE.total, "minimum-rate": 1024},
             }
         )
@@ -299,18 +301,18 @@ class Monitored:
             today=lambda: releases.NOW + timedelta(minutes=1),
             effort=_EFFORT,
         )
-        self.metrics = Metrics([NAME], self._nothing)
+        self.metrics, pulse = Metrics([NAME], self._nothing), Pulse()
         self.runner = Runner(
             NAME,
             folder / "state" / NAME,
             steps,
             _TERMS,
             metrics=self.metrics,
-            pulse=Pulse(),
+            pulse=pulse,
             stop=self._stop,
         )
-        self.failure: BaseException | None = None
-        self.thread = threading.Thread(target=self._run, name="monitor")
+        waits = Backoff(first=0.01, most=0.1)
+        self.thread = Keeper(self.runner, pulse, self._stop, waits=waits)
 
     @property
     def live(self) -> Path:
@@ -326,9 +328,10 @@ class Monitored:
         self.check()
 
     def check(self) -> None:
-        """Raise what ended it."""
-        if self.failure is not None:
-            raise self.failure
+        """Raise what ended it, unless it is the disk."""
+        fault = self.thread.fault
+        if fault is not None and not isinstance(fault, DiskError):
+            raise fault
 
     def counts(self) -> Counter[str]:
         """What it counted: `failures pull stalled`, `swaps source`, `refusals rollback`."""
@@ -340,12 +343,6 @@ class Monitored:
                     words += [text for key, text in one.labels.items() if key != "model"]
                     found[" ".join(words)] += int(one.value)
         return found
-
-    def _run(self) -> None:
-        try:
-            self.runner.run()
-        except BaseException as error:  # raised where the test looks
-            self.failure = error
 
     @staticmethod
     def _nothing() -> MonitorStatus:
