@@ -78,6 +78,7 @@ _ADVICE = {
     "document-malformed": "ask who signed it for another; it may be an attack",
     "limit-exceeded": "as `document-malformed`",
     "strange-file": "find out who else writes in the folder of the monitor",
+    "model-unfit": "mend what is named, and sign it with a key that its readers trust",
     "model-refused": "look the reason up among the [reasons](reasons.md)",
     "store-corrupt": "run it again: it is fetched anew; look at the disk",
     "store-missing": "run it again with a network",
@@ -100,6 +101,7 @@ _ADVICE = {
     "monitor-overtaken": "let one monitor only run for a model",
     "journal-damaged": "`hps monitor repair MODEL`, then compare `status` with what is served",
     "stopped": "nothing: the next start does the step again",
+    "staging-lost": "nothing: the model is pulled again; find out who removed files of the monitor",
 }
 _REASONS = """\
 # Reasons of the monitor

@@ -175,14 +175,27 @@ def test_bytes_and_times_add_up() -> None:
     assert value(found, "pulled_bytes_total", model="ocr") == (1 << 40) + 10
     for taken in (0.004, 0.005, 1.0, 4000.0):
         found.step("ocr", Step.PULL, taken)
+    found.step("layout", Step.PULL, 2.0)
+    found.step("stranger", Step.PULL, 2.0)
     labels = {"model": "ocr", "step": "pull"}
+    assert value(found, "steps_total", **labels) == 4
+    assert value(found, "step_seconds_total", **labels) == pytest.approx(4001.009)
     name = "step_duration_seconds"
-    assert value(found, f"{name}_count", **labels) == 4
-    assert value(found, f"{name}_sum", **labels) == pytest.approx(4001.009)
-    assert value(found, f"{name}_bucket", **labels, le="0.005") == 2
-    assert value(found, f"{name}_bucket", **labels, le="1.0") == 3
-    assert value(found, f"{name}_bucket", **labels, le="+Inf") == 4
-    assert value(found, f"{name}_count", model="ocr", step="load") is None
+    assert value(found, f"{name}_count", step="pull") == 5
+    assert value(found, f"{name}_sum", step="pull") == pytest.approx(4003.009)
+    assert value(found, f"{name}_bucket", step="pull", le="0.005") == 2
+    assert value(found, f"{name}_bucket", step="pull", le="1.0") == 3
+    assert value(found, f"{name}_bucket", step="pull", le="+Inf") == 5
+    assert value(found, f"{name}_count", step="load") is None
+
+
+def test_a_model_has_few_series() -> None:
+    few, more = metrics("layout"), metrics("layout", "ocr")
+    for found in (few, more):
+        for model in ("layout", "ocr"):
+            for step in STEPS:
+                found.step(model, step, 1.0)
+    assert len(samples(more)) - len(samples(few)) < 40
 
 
 def test_labels_do_not_grow_with_what_comes_from_outside() -> None:
@@ -227,4 +240,4 @@ def test_threads_lose_no_count() -> None:
     for thread in threads:
         thread.join()
     assert value(found, "looks_total", model="ocr", news="same") == 4000
-    assert value(found, "step_duration_seconds_count", model="ocr", step="pull") == 4000
+    assert value(found, "step_duration_seconds_count", step="pull") == 4000

@@ -57,11 +57,12 @@ class Metrics:
         self._models = frozenset(models)
         self._snapshot = snapshot
         self._lock = threading.Lock()
-        self._counts = {
-            name: dict.fromkeys(_first(self._models, labels), 0)
+        self._counts: dict[str, dict[Labels, float]] = {
+            name: dict.fromkeys(_first(self._models, labels), 0.0)
             for name, (_, labels) in _COUNTERS.items()
         }
-        self._times = {(model, str(step)): _Times() for model in self._models for step in _STEPS}
+        # A histogram for each model would be most of what Prometheus has to keep: 84 series each.
+        self._times = {str(step): _Times() for step in _STEPS}
         self._reasons = _codes()
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(_Collector(self))
@@ -79,10 +80,12 @@ class Metrics:
 
     def step(self, model: str, step: Step, taken: float) -> None:
         """A step was done or failed; `taken` in seconds."""
-        times = self._times.get((model, str(step)))
-        if times is not None:
+        times = self._times.get(str(step))
+        if times is not None and model in self._models:
             with self._lock:
                 times.add(taken)
+        self._add("steps", (model, str(step)))
+        self._add("step_seconds", (model, str(step)), max(0.0, taken))
 
     def told(self, model: str, before: State, event: Event, after: State) -> None:
         """The state machine went on (`update.advance`): count what that means."""
@@ -110,7 +113,7 @@ class Metrics:
         """All of it as prometheus-client wants it."""
         with self._lock:
             counts = {name: dict(values) for name, values in self._counts.items()}
-            times = {labels: one.cumulative() for labels, one in self._times.items() if one.count}
+            times = {step: one.cumulative() for step, one in self._times.items() if one.count}
         for name, (text, labels) in _COUNTERS.items():
             family = CounterMetricFamily(f"hps_monitor_{name}", text, labels=("model", *labels))
             for values, count in sorted(counts[name].items()):
@@ -119,8 +122,8 @@ class Metrics:
         yield _durations(times)
         yield from _gauges(self._snapshot())
 
-    def _add(self, name: str, labels: Labels, amount: int = 1) -> None:
-        if labels[0] not in self._models or amount < 1:
+    def _add(self, name: str, labels: Labels, amount: float = 1) -> None:
+        if labels[0] not in self._models or amount <= 0:
             return
         with self._lock:
             counts = self._counts[name]
@@ -167,6 +170,8 @@ _COUNTERS: Mapping[str, tuple[str, Labels]] = {
     "refusals": ("Updates whose content was not let in, by reason.", ("reason",)),
     "rollbacks": ("Updates that were undone after a server had seen them, by reason.", ("reason",)),
     "failures": ("Looks and steps that failed, by reason.", ("step", "reason")),
+    "steps": ("Steps of updates that were done, or failed.", ("step",)),
+    "step_seconds": ("How long they took, in all.", ("step",)),
     "retries": ("Steps that failed and are tried again.", ()),
 }
 _ALL: Mapping[Labels, tuple[str, ...]] = {
@@ -201,15 +206,15 @@ def _is_tried_again(event: Failed, after: State) -> bool:
 
 
 def _durations(
-    times: Mapping[tuple[str, str], tuple[list[tuple[str, float]], float]],
+    times: Mapping[str, tuple[list[tuple[str, float]], float]],
 ) -> HistogramMetricFamily:
     family = HistogramMetricFamily(
         "hps_monitor_step_duration_seconds",
-        "How long steps of updates took, whether they failed or not.",
-        labels=("model", "step"),
+        "How long steps of updates of all models took, whether they failed or not.",
+        labels=("step",),
     )
-    for labels, (buckets, total) in sorted(times.items()):
-        family.add_metric(labels, buckets, total)
+    for step, (buckets, total) in sorted(times.items()):
+        family.add_metric((step,), buckets, total)
     return family
 
 

@@ -102,7 +102,7 @@ _RELEASES = {
         "it needs another server than this host has", "update the server, or publish an older model"
     ),
     Reason.GROUP_INCOMPLETE: Told(
-        "other models of its group are not there yet", "publish the others, if it lasts"
+        "its group is not whole, or not one release", "release all its members together"
     ),
     Reason.ROLLBACK: Told(
         "it is older than what was live already", f"{_NEXT_NUMBER}, if you want the old one"
@@ -169,6 +169,12 @@ _HERE = {
     "staging": Told("files could not be unpacked on this host", _DISK),
     "staging-lost": Told("what was pulled is gone", ""),
     "stopped": Told("the monitor was stopped", ""),
+    "monitor-busy": Told("another monitor looks after it", "stop one of the two monitors"),
+    "monitor-overtaken": Told("another monitor took it over", "stop one of the two monitors"),
+    "journal-damaged": Told(
+        "its journal is damaged", "`hps monitor repair`, then compare with what is served"
+    ),
+    "fault": Told("the monitor has a fault of its own", "report what the log says; it goes on"),
     "exchange-impossible": Told(
         "this file system cannot exchange two folders", "keep both on one disk that can: ext4, xfs"
     ),
