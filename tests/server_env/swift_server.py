@@ -55,6 +55,18 @@ class NoCache:
     set = delete = get
 
 
+def with_length(start_response: Any) -> Any:
+    """See to it that HEAD tells a length: else eventlet sends a body, the last chunk of none."""
+
+    def begin(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        told = any(name.lower() == "content-length" for name, _ in headers)
+        return start_response(
+            status, [*headers, *([] if told else [("Content-Length", "0")])], *more
+        )
+
+    return begin
+
+
 def start(folder: Path, name: str, text: str, *sockets: socket.socket) -> None:
     """Serve one of Swift's servers at these sockets, as its own programs do."""
     path = folder / f"{name}.conf"
@@ -63,7 +75,8 @@ def start(folder: Path, name: str, text: str, *sockets: socket.socket) -> None:
 
     def app(environment: dict[str, Any], start_response: Any) -> Any:
         environment["swift.cache"] = NoCache()
-        return loaded(environment, start_response)
+        head = environment["REQUEST_METHOD"] == "HEAD"
+        return loaded(environment, with_length(start_response) if head else start_response)
 
     for listener in sockets:
         eventlet.spawn(

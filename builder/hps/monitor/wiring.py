@@ -61,8 +61,6 @@ def steps_of(
     """
     policy = policy_of(name, model, place.base)
     patience, caps = model.patience, model.caps
-    if isinstance(model.source, settings.FsspecSource):
-        raise ConfigError(f"monitor.models.{name}.source: {model.source.type} is not there yet")
     source = open_source(
         _at_home(model.source, place.base),
         packed=is_packed(model.source, model.unpacked),

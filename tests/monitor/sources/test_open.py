@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 from hps.config.monitor import Source as AnySettings
 from hps.errors import ConfigError
 from hps.monitor.source import Source
+from hps.monitor.sources.fsspec import FsspecPlace, FsspecSource
 from hps.monitor.sources.ftp import FtpPlace
 from hps.monitor.sources.ftp import FtpSource as FtpAdapter
 from hps.monitor.sources.hadoop import HadoopPlace, HadoopSource
@@ -41,6 +42,7 @@ def settings(kind: str, **more: Any) -> Settings:
         (settings("hdfs", bin="hadoop", **{"fs-name": "hdfs://h:1"}), HadoopSource, "/models/m"),
         (settings("afs", bin="hadoop", **{"fs-name": "afs://h:1"}), HadoopSource, "/models/m"),
         (settings("oci", reference="h:5000/models/m:live"), OciSource, "h:5000/models/m:live"),
+        (settings("fsspec", url="s3://bucket"), FsspecSource, "s3://bucket/models/m"),
     ],
 )
 def test_each_kind_is_opened_by_its_own_adapter(
@@ -87,6 +89,10 @@ def test_nothing_that_was_said_is_lost() -> None:
         True,
     )
     assert oci.environment is ENVIRONMENT
+    other = find(settings("fsspec", url="s3://b", options={"anon": "true"}))
+    assert isinstance(other, FsspecPlace)
+    assert (other.url, other.folder, other.model, other.donefile) == ("s3://b", "/models", "m", "d")
+    assert (other.packed, other.options) == (False, {"anon": "true"})
     assert "geheim" not in repr((ftp, web, hadoop, http, oci))
 
 

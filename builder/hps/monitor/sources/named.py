@@ -1,4 +1,4 @@
-"""The places that settings of the kinds `ftp`, `hdfs`, `afs` and `oci` mean."""
+"""The places that settings of the kinds `ftp`, `hdfs`, `afs`, `oci` and `fsspec` mean."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from hps.config import monitor as settings
 from hps.errors import ConfigError, UsageError
 from hps.monitor.sources.credentials import Secret
+from hps.monitor.sources.fsspec import FsspecPlace
 from hps.monitor.sources.ftp import FtpPlace
 from hps.monitor.sources.hadoop import HadoopPlace
 from hps.monitor.sources.oci import OciPlace
@@ -82,6 +83,18 @@ def oci_place(source: settings.OciSource, *, environment: Mapping[str, str]) -> 
         environment=environment,
         authority=None if source.ca is None else Path(source.ca),
         plain_http=source.plain_http,
+    )
+
+
+def fsspec_place(source: settings.FsspecSource, *, packed: bool) -> FsspecPlace:
+    """Where settings of the kind `fsspec` lead."""
+    return FsspecPlace(
+        url=source.url,
+        folder=source.path,
+        model=source.model,
+        donefile=source.donefile,
+        packed=packed,
+        options=source.options,
     )
 
 

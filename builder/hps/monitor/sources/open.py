@@ -2,21 +2,31 @@
 
 from collections.abc import Mapping
 
-from hps.config.monitor import AfsSource, FtpSource, GeneralSource, HdfsSource, OciSource
+from hps.config.monitor import (
+    AfsSource,
+    FsspecSource,
+    FtpSource,
+    GeneralSource,
+    HdfsSource,
+    OciSource,
+)
+from hps.config.monitor import Source as AnySettings
 from hps.monitor.source import Caps, Patience, Source
+from hps.monitor.sources.fsspec import FsspecPlace
+from hps.monitor.sources.fsspec import FsspecSource as FsspecAdapter
 from hps.monitor.sources.ftp import FtpPlace
 from hps.monitor.sources.ftp import FtpSource as FtpAdapter
 from hps.monitor.sources.general import is_packed_name, place_of
 from hps.monitor.sources.hadoop import HadoopPlace, HadoopSource
 from hps.monitor.sources.http import HttpPlace, HttpSource
 from hps.monitor.sources.local import LocalPlace, LocalSource
-from hps.monitor.sources.named import afs_place, ftp_place, hdfs_place, oci_place
+from hps.monitor.sources.named import afs_place, fsspec_place, ftp_place, hdfs_place, oci_place
 from hps.monitor.sources.oci import OciPlace
 from hps.monitor.sources.oci import OciSource as OciAdapter
 from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
 
-Settings = GeneralSource | FtpSource | HdfsSource | AfsSource | OciSource
-Place = HttpPlace | LocalPlace | FtpPlace | WebHdfsPlace | HadoopPlace | OciPlace
+Settings = AnySettings
+Place = HttpPlace | LocalPlace | FtpPlace | WebHdfsPlace | HadoopPlace | OciPlace | FsspecPlace
 
 
 def is_packed(settings: Settings, unpacked: str | None) -> bool:
@@ -31,7 +41,7 @@ def is_packed(settings: Settings, unpacked: str | None) -> bool:
     return is_packed_name(settings.model, unpacked)
 
 
-def open_source(
+def open_source(  # noqa: PLR0911 - one for each kind of place
     settings: Settings,
     *,
     packed: bool,
@@ -65,6 +75,8 @@ def open_source(
             return HadoopSource(place, patience, caps)
         case OciPlace():
             return OciAdapter(place, patience, caps)
+        case FsspecPlace():
+            return FsspecAdapter(place, patience, caps)
 
 
 def find_place(settings: Settings, *, packed: bool, environment: Mapping[str, str]) -> Place:
@@ -80,3 +92,5 @@ def find_place(settings: Settings, *, packed: bool, environment: Mapping[str, st
             return afs_place(settings, packed=packed, environment=environment)
         case OciSource():
             return oci_place(settings, environment=environment)
+        case FsspecSource():
+            return fsspec_place(settings, packed=packed)
