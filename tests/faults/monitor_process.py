@@ -1,10 +1,12 @@
 """The whole monitor, killed at its effects: `python -m hps.monitor --once` with a real source.
 
-`python -m tests.faults.monitor_process NAME FOLDER URL SHARE SEED`: the scenario NAME below FOLDER;
-what it publishes lies in FOLDER/published, which somebody serves at URL. A share of the effects is
-taken, those that write the journal first. Prints what was found as JSON; checks everything itself.
+`python -m tests.faults.monitor_process HOW NAME FOLDER URL SHARE SEED`: the scenario NAME below
+FOLDER; what it publishes lies in FOLDER/published, which somebody serves at URL. A share of the
+effects is taken, those that write the journal first. HOW is `kill`, or `starve`: the disk is full
+from that effect on. Prints what was found as JSON; checks everything itself.
 """
 
+import errno
 import functools
 import importlib
 import json
@@ -242,6 +244,19 @@ class Killer:
         remove_tree(place)
         return ended.killed
 
+    def starve(self, at: int) -> bool:
+        """Let the disk be full from an effect on; then there is room, for another process."""
+        place = self.place(f"full-{at}")
+        action = functools.partial(monitor, place, "--once")
+        ended = trace(action, *_traced(place), stop=Stop(at, error=errno.ENOSPC))
+        where = f"{place}\n{(place / 'log').read_text()}"
+        assert ended.code in {0, 4, 5, 8}, f"exit code {ended.code}: {where}"
+        self.check_moment(place)
+        self.phases[_phase(place)] += 1
+        self.check_end(place, run(place, "--once"))
+        remove_tree(place)
+        return len(ended.effects) >= at
+
     def check_moment(self, place: Path) -> None:
         """At any moment: whole, verified, and nothing that was not to be live."""
         assert self.lab.live(place) in self.scenario.allowed, place
@@ -302,15 +317,19 @@ def chosen(effects: list[str], share: float, seed: str) -> list[tuple[int, bool]
     )
 
 
-def main(name: str, folder: str, url: str, share: str, seed: str) -> None:
+def main(how: str, name: str, *where: str) -> None:
+    folder, url, share, seed = where
     for module in _HEAVY:  # once here rather than in each child
         importlib.import_module(module)
     scenario = SCENARIOS[name]
     killer = Killer(Laboratory(Path(folder), url, scenario.server), scenario)
     effects = killer.effects()
-    tried = chosen(effects, float(share), f"{name} {seed}")
-    killed = sum([killer.kill(at, torn=torn) for at, torn in tried])
-    found = {"effects": len(effects), "tried": len(tried), "killed": killed}
+    tried = chosen(effects, float(share), f"{how} {name} {seed}")
+    if how == "kill":
+        met = sum([killer.kill(at, torn=torn) for at, torn in tried])
+    else:
+        met = sum([killer.starve(at) for at, torn in tried if not torn])
+    found = {"effects": len(effects), "tried": len(tried), "met": met}
     print(json.dumps({**found, "phases": dict(killer.phases)}))
 
 

@@ -34,13 +34,15 @@ class Shop:
         self.place = folder / "place"
         self.lab.furnish(self.place)
         self.started: list[subprocess.Popen[str]] = []
+        self.before: tuple[str, ...] = ()  # what goes before the command of a monitor
 
     def monitor(self, *words: str) -> "subprocess.Popen[str]":
         """A process; what it says is in its standard error."""
         number = len(self.started)
+        command = (sys.executable, "-m", "hps.monitor", "--config", "monitor.toml")
         with (self.place / f"log-{number}").open("w") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "hps.monitor", "--config", "monitor.toml", *words],
+                [*self.before, *command, *words],
                 cwd=self.place,
                 stderr=log,
                 text=True,
