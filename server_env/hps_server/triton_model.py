@@ -241,6 +241,9 @@ class _Counters:
         for (operation, code), (answered, lasted) in self._new.items():
             if (operation, code) not in self._counters:
                 labels = {"model": self._model, "operation": operation, "code": str(code)}
+                # Triton frees a counter with the first process that lets go of its labels, also
+                # when another, of the next version, counts on it; then it aborts.
+                labels["process"] = str(os.getpid())
                 self._counters[operation, code] = (
                     self._requests.Metric(labels=labels),
                     self._seconds.Metric(labels=labels),
