@@ -14,6 +14,7 @@ import pytest
 from hps.model.probe import Probe
 from hps.monitor.server import Fault, ServerError
 from hps.monitor.servers.triton_config import version_of
+from hps.monitor.servers.triton_grpc import State
 from tests.monitor.servers.contract import deploy, fault_of, sealed
 from tests.monitor.servers.real_triton import (
     CONFIG,
@@ -26,6 +27,7 @@ from tests.monitor.servers.real_triton import (
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 DIES = "os._exit(3)"
+AT_IMPORT = b"import os\nos._exit(3)\n"
 
 
 @pytest.fixture
@@ -86,9 +88,7 @@ def test_2_a_load_that_never_ends(completing: TritonHost) -> None:
     host = completing
     deploy(host, 1)
     hanging = host.real.model(load_deadline=3, drain=1)
-    at_import = files_of(3)
-    at_import["model.py"] = b"import os\nos._exit(3)\n"
-    three = sealed(host.folder / "state", 3, at_import)
+    three = sealed(host.folder / "state", 3, {**files_of(3), "model.py": AT_IMPORT})
     with pytest.raises(ServerError) as caught:
         hanging.load(three)
     assert fault_of(caught) in (Fault.HANGS, Fault.UNKNOWN)
@@ -107,6 +107,29 @@ def test_2_a_load_that_never_ends(completing: TritonHost) -> None:
     assert host.answering() == 4
 
 
+def test_2_a_wedged_poller(triton: Path, tmp_path: Path) -> None:
+    """Somebody runs it in poll mode, and a model has hung it: the monitor says so, and goes on."""
+    folder = tmp_path / "other"
+    (folder / "1").mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(CONFIG)
+    (folder / "1" / "model.py").write_bytes(AT_IMPORT)
+    real = RealTriton(triton, tmp_path / "models", "poll", complete=True)
+    try:
+        real.kill()
+        real.start("--repository-poll-secs=1")
+        folder.rename(real.repository / "other")
+        until = time.monotonic() + 60
+        while "loading: other" not in real.log.read_text() and time.monotonic() < until:
+            time.sleep(0.1)
+        for _ in range(2):
+            with pytest.raises(ServerError) as caught:
+                real.model().inspect(made(tmp_path, 1))
+            assert fault_of(caught) is Fault.UNREACHABLE
+        assert real.connection.versions("other")[1].state is State.LOADING
+    finally:
+        real.kill()
+
+
 def test_3_a_dead_process_behind_a_green_light(host: TritonHost) -> None:
     deploy(host, 1)
     two = made(host.folder, 2)
@@ -122,6 +145,8 @@ def test_3_a_dead_process_behind_a_green_light(host: TritonHost) -> None:
         assert fault_of(caught) in (Fault.PROBE, Fault.UNKNOWN)
     server.withdraw(two)
     assert host.answering() == 1
+    # What died is never unloaded; nobody waits for it beyond `drain`.
+    assert host.real.connection.versions("m")[version_of(2)].state is State.UNLOADING
     deploy(host, 3, 1)
     assert host.answering() == 3
 
@@ -129,10 +154,13 @@ def test_3_a_dead_process_behind_a_green_light(host: TritonHost) -> None:
 def test_4_the_flag_of_the_server_stays_false_and_nobody_waits_for_it(host: TritonHost) -> None:
     deploy(host, 1)
     bad = made(host.folder, 2, initialize='raise ValueError("no")')
+    assert host.real.http_ready()
     with pytest.raises(ServerError):
         host.server().load(bad)
     host.server().withdraw(bad)
+    assert not host.real.http_ready()  # so it says, and serves
     deploy(host, 3, 1)
+    assert not host.real.http_ready()
     assert (host.answering(), list(host.server().live())) == (3, [3])
 
 
@@ -203,6 +231,21 @@ def test_9_swaps_leave_no_shared_memory_and_no_process(host: TritonHost) -> None
         deploy(host, number, number - 1)
     assert len(host.real.regions()) <= regions
     assert len(host.real.children()) == children
+
+
+def test_9_what_a_killed_triton_leaves_is_in_nobodys_way(host: TritonHost) -> None:
+    deploy(host, 1)
+    left = set(host.real.regions())
+    assert left
+    children = host.real.children()
+    assert host.real.process is not None
+    for process in (host.real.process.pid, *children):
+        os.kill(process, signal.SIGKILL)
+    host.real.process.wait()
+    assert set(host.real.regions()) == left  # the launcher of the images takes them away
+    host.real.start("--load-model=m")
+    deploy(host, 2, 1)
+    assert (host.answering(), list(host.server().live())) == (2, [2])
 
 
 @pytest.mark.parametrize(
