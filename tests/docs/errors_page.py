@@ -14,6 +14,7 @@ from hps.monitor.reasons import REASONS
 from hps.monitor.server import Fault
 from hps.monitor.source import Trouble
 from hps.monitor.transitions import Outcome, outcome_of, outcome_of_error
+from tests.docs.exit_codes import ROWS
 
 _ERRORS = """\
 # Errors and exit codes
@@ -53,6 +54,14 @@ codes of the default image are those of [its launcher](launcher.md). `hps verify
 [codes of its own](verdict.md): from 8 on they are sums of what is wrong.
 Words on the command line that hps cannot read (an unknown option, a missing argument) are told by
 `Usage:` and one line, without a reference, and end with 2.
+
+## `hps monitor` and `hps model`
+
+| command | code | cause |
+|---|---|---|
+{rows}
+A second signal while the monitor ends cuts it short: 128 and the number of the signal. `hps model verify` ends with the
+sum of what is wrong, as `hps verify` does; with `--once`, several models end with the code of the first that stands badly.
 
 ## References
 
@@ -130,7 +139,8 @@ def errors_page() -> str:
         f"| `{one.reference}` | {one.exit_code} | {_meaning(one)} | {_ADVICE[one.reference]} |\n"
         for one in errors()
     ]
-    return _ERRORS + "".join(lines)
+    rows = "".join(f"| `{one.command}` | {one.code} | {one.cause} |\n" for one in ROWS)
+    return _ERRORS.replace("{rows}", rows) + "".join(lines)
 
 
 def errors() -> list[type[HpsError]]:

@@ -1,10 +1,12 @@
 """The log: one line for each event, whole times, nothing forged, no secret."""
 
+import base64
 import io
 import json
 import logging
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hps.monitor.logs import NAME, Log, Secrets, escaped, set_up
+from hps.monitor.sources.credentials import Basic, Bearer, Secret
 from tests.monitor.telling import is_rfc3339
 
 HOSTILE = "a\nb\r\x1b[31m\x00\u202e\u2028%s %(model)s \ud800 \\n"
@@ -167,3 +170,41 @@ def test_setting_up_again_does_not_write_twice() -> None:
     set_up(stream)
     assert text(lambda: Log().info("live", "is live")).count("\n") == 1
     assert stream.getvalue() == ""
+
+
+def test_what_a_process_reads_as_a_credential_is_hidden_from_then_on(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("s3cr3t-of-a-file\n")
+    file.chmod(0o640)  # as services and pods are given it
+    token = Secret(file=file)
+    basic = Basic("ada", Secret(variable="PASSWORD", environment={"PASSWORD": "p4ss/word"}))
+
+    def talk() -> None:
+        told = [Bearer(token).value(), basic.value(), "p4ss%2Fword", token.read()]
+        Log("ocr").error("look-failed", f"it said {told}", header=told[1])
+
+    written = text(talk)
+    for secret in ("s3cr3t", "p4ss", base64.b64encode(b"ada:p4ss/word").decode()):
+        assert secret not in written
+    assert written.count("[secret]") == 5
+
+
+def test_tokens_that_are_replaced_for_years_are_forgotten_the_oldest_first() -> None:
+    secrets = Secrets()
+    for number in range(5000):
+        secrets.add(f"token-{number:05}")
+    assert secrets.hidden("token-04999 token-00001") == "[secret] token-00001"
+    secrets.add("token-04999")
+    assert secrets.hidden("token-04999") == "[secret]"
+
+
+def test_a_fault_of_the_program_is_told_with_where_it_happened() -> None:
+    def talk() -> None:
+        try:
+            raise ZeroDivisionError("s3cr3t")
+        except ZeroDivisionError as error:
+            Log("ocr").fault("ended", "a fault", error)
+
+    (line,) = objects(talk, secrets=Secrets(["s3cr3t"]))
+    assert "ZeroDivisionError: [secret]" in line["traceback"]
+    assert (line["level"], line["event"], line["model"]) == ("error", "ended", "ocr")

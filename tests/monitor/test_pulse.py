@@ -36,3 +36,20 @@ def test_a_loop_that_has_ended_is_not_waited_for() -> None:
     pulse.stop("never seen")
     clock.now += 100
     assert pulse.late() == ()
+
+
+def test_a_loop_that_failed_stands_until_it_beats_and_is_not_late() -> None:
+    clock = Clock()
+    pulse = Pulse(clock)
+    pulse.beat("ocr", 10.0)
+    pulse.beat("layout", 10.0)
+    pulse.fail("ocr")
+    assert (pulse.late(), pulse.standing()) == ((), ("ocr",))
+    clock.now += 11
+    assert (pulse.late(), pulse.standing()) == (("layout",), ("layout", "ocr"))
+    pulse.beat("ocr", 10.0)
+    assert pulse.standing() == ("layout",)
+    pulse.fail("ocr")
+    pulse.stop("ocr")
+    pulse.stop("layout")
+    assert pulse.standing() == ()

@@ -125,10 +125,10 @@ class Steps:
     def _serve(self, due: Due, state: State) -> Event:
         """From a generation on this host to the one that answers."""
         generation = Generation(due.number, self.generations.path(due.number))
+        if due.step in {Step.INSPECT, Step.LOAD} and not generation.folder.is_dir():
+            raise LostError(f"generation {due.number} was removed from this host")
         match due.step:
             case Step.INSPECT:
-                if not generation.folder.is_dir():
-                    raise LostError(f"generation {due.number} was removed from this host")
                 self.server.inspect(generation)
             case Step.LOAD:
                 self.server.load(generation)

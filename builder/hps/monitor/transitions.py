@@ -118,6 +118,7 @@ def _load(refused: Place) -> Row:
         Outcome.PASSING: _ASK,
         Outcome.UNKNOWN: _ASK,
         Outcome.HANGS: _STUCK,
+        Outcome.GONE: None,
         Outcome.NEWER: _BEGIN,
         Outcome.REFUSE: refused,
     }

@@ -222,6 +222,8 @@ def _tolerant(update: Update, outcome: Outcome) -> Outcome:
         # It was live: there is nothing better to go back to. What is in the server is undone,
         # and loaded afresh.
         return next(one for one in (Outcome.ANEW, Outcome.ABSENT, Outcome.PASSING) if one in row)
+    if outcome is Outcome.GONE and update.cause is Cause.REVIVAL:
+        return Outcome.PASSING  # to forget it would be to begin it again at once
     return outcome if outcome in row else Outcome.PASSING
 
 
