@@ -10,10 +10,10 @@ BUILDER = ROOT / "builder" / "hps"
 # A room may import itself and the rooms before it.
 ROOMS = (
     "errors digest canonical archive config store lock derivation layer oci trust build sdk "
-    "release model monitor cli"
+    "release model monitor publish cli"
 ).split()
 # A host that serves models has none of what builds images.
-SERVING = {"model", "monitor"}
+SERVING = {"model", "monitor", "publish"}
 NOT_THERE = {"lock", "derivation", "layer", "build", "sdk", "release"}
 FILES = sorted(BUILDER.rglob("*.py"))
 SERVER = sorted((ROOT / "server_env").rglob("*.py")) + sorted((ROOT / "sdk").rglob("*.py"))

@@ -7,6 +7,7 @@ import click
 _VERBS = {
     "pack": "model_pack",
     "sign": "model_pack",
+    "publish": "model_publish",
     "verify": "model_verify",
 }
 

@@ -46,6 +46,13 @@ implicit_ssl={implicit}
 rsa_cert_file={certificate}
 rsa_private_key_file={key}
 """
+_VSFTPD_WRITES = """
+write_enable=YES
+anon_upload_enable=YES
+anon_other_write_enable=YES
+anon_umask=022
+allow_writeable_chroot=YES
+"""
 _PROFTPD_CONF = """
 ServerType standalone
 ServerName models
@@ -100,16 +107,21 @@ def pyftpdlib(
 
 @contextlib.contextmanager
 def vsftpd(
-    cache: Path, folder: Path, *, authority: Authority | None = None, implicit: bool = False
+    cache: Path,
+    folder: Path,
+    *,
+    authority: Authority | None = None,
+    implicit: bool = False,
+    writes: bool = False,
 ) -> Iterator[int]:
     """vsftpd, without MLSD; with TLS it demands that sessions are reused."""
     root = _root(cache, _VSFTPD)
     run = folder.parent
     (run / "empty").mkdir()
     port = _free_port()
-    more = ""
+    more = _VSFTPD_WRITES if writes else ""
     if authority is not None:
-        more = _VSFTPD_TLS.format(
+        more += _VSFTPD_TLS.format(
             implicit="YES" if implicit else "NO",
             certificate=authority.certificate,
             key=authority.key,

@@ -28,7 +28,9 @@ http {{
   uwsgi_temp_path {run}/uwsgi; scgi_temp_path {run}/scgi;
   server {{
     listen 127.0.0.1:{port};
-    location / {{ root {folder}; autoindex on; }}
+    client_max_body_size 0;
+    location / {{ root {folder}; autoindex on; dav_methods PUT DELETE MOVE; }}
+    location /put/ {{ alias {folder}/; autoindex on; dav_methods PUT; }}
     location /bare/ {{ alias {folder}/; autoindex on; etag off; max_ranges 0;
                        add_header Last-Modified ""; }}
     location /undated/ {{ alias {folder}/; autoindex on; add_header Last-Modified ""; }}
@@ -42,7 +44,8 @@ _TLS = """
   server {{
     listen 127.0.0.1:{port} ssl;
     ssl_certificate {certificate}; ssl_certificate_key {key};
-    location / {{ root {folder}; autoindex on; auth_basic "models"; auth_basic_user_file {run}/users; }}
+    client_max_body_size 0;
+    location / {{ root {folder}; autoindex on; dav_methods PUT DELETE MOVE; auth_basic "models"; auth_basic_user_file {run}/users; }}
   }}
 """
 
@@ -53,7 +56,7 @@ class Nginx:
 
     `/` is the folder as nginx serves it, `/bare/` without ETag, Last-Modified and ranges,
     `/undated/` without Last-Modified, `/unlisted/` without pages for folders, `/moved/` a
-    redirect to `/`.
+    redirect to `/`. `/` takes PUT, DELETE and MOVE, `/put/` takes PUT alone.
     """
 
     folder: Path

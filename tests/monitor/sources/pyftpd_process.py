@@ -10,7 +10,7 @@ from pyftpdlib.servers import ThreadedFTPServer
 
 def main(folder: str, user: str, password: str, idle: str, *tls: str) -> None:
     authorizer = DummyAuthorizer()
-    authorizer.add_user(user, password, folder, perm="elr")
+    authorizer.add_user(user, password, folder, perm="elradfw")
     authorizer.add_anonymous(folder)
     handler = FTPHandler
     if tls:

@@ -1,0 +1,1 @@
+"""The folders that releases are published to: one module for each kind of store."""
