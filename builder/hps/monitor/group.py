@@ -47,12 +47,18 @@ def examine_group(tree: Path, pulled: Pulled, bar: Bar, members: Sequence[str]) 
         {name: found for name, offer in offers.items() if (found := _release(offer)) is not None},
         bar,
     )
-    judgements = []
+    judgements: list[Judgement] = []
+    refusals: list[Refusal] = []
     for name, offer in offers.items():
-        with _about(name):
-            judgements.append(group.judge(name, offer))
-    if refusals := tuple(group.disagreements(members)):
-        raise RefusedError(refusals)
+        try:
+            with _about(name):
+                judgements.append(group.judge(name, offer))
+        except RefusedError as error:
+            refusals += error.refusals
+    # A member that is not believed is missed by all others: why it is not believed comes first.
+    refusals = [*sorted(refusals, key=_is_missing), *group.disagreements(members)]
+    if refusals:
+        raise RefusedError(tuple(refusals))
     for name, release in group.releases.items():
         with _about(name):
             hold(tree / name, release.files, bar)
@@ -121,6 +127,10 @@ class _Group:
         floor = max((one.floor for one in told if one.floor is not None), default=None)
         keys = frozenset[str]().union(*(one.keys for one in told))
         return Known(told[0].sequence, self.identity, keys, floor)
+
+
+def _is_missing(refusal: Refusal) -> bool:
+    return refusal.reason is Reason.GROUP_INCOMPLETE
 
 
 def _release(offer: Offer) -> ModelRelease | None:

@@ -9,7 +9,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -20,6 +20,7 @@ from hps.monitor.keeper import Keeper
 from hps.monitor.logs import Log
 from hps.monitor.metrics import Metrics
 from hps.monitor.notify import Notifier, message
+from hps.monitor.ownership import OwnershipError
 from hps.monitor.pulse import Pulse
 from hps.monitor.runner import Runner
 from hps.monitor.status import MonitorStatus
@@ -86,6 +87,8 @@ class Host:
     def run(self, notifier: Notifier, *, once: bool) -> int:
         """Look after all models until told to end, or once.
 
+        A model that belongs to another monitor is waited for, as long as others are there.
+
         Returns:
             The exit code: of the first model that stands badly, in the order of the settings; 128
             and the number of a second signal.
@@ -99,7 +102,7 @@ class Host:
         notifier.send(message(ready=True, status=f"{len(keepers)} models"))
         running = set(keepers)
         tick = min(_TICK, notifier.interval or _TICK)
-        while running and self._next(running, tick) is None:
+        while running and self._next(running, tick) is None and not _are_anothers(keepers):
             if not self.pulse.late():
                 notifier.send(message(alive=True))
         notifier.send(message(stopping=True))
@@ -160,6 +163,11 @@ class Host:
         if faults:
             raise faults[0]
         return found
+
+
+def _are_anothers(keepers: Sequence[Keeper]) -> bool:
+    """Whether all models belong to another monitor, so that this one is one too many."""
+    return all(isinstance(one.fault, OwnershipError) for one in keepers)
 
 
 def run(
