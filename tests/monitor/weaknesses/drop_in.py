@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hps.monitor.recorded import Recorded, model_folder
 
-SECONDS = 90.0  # until which something must have happened; nothing waits that long in a good run
+SECONDS = 60.0  # until which something must have happened; nothing waits that long in a good run
 OWN = frozenset({".hps-generation", "fluid_time_file"})
 Files = Mapping[str, bytes]
 
