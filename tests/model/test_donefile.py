@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hps.digest import Blob, Digest
 from hps.model import checksums, donefile
 from hps.model.donefile import LARGEST, Hint, Packed
+from hps.model.release import LAST_SEQUENCE
 from tests.model.releases import files, release
 
 MANIFEST = b"{}"
@@ -109,3 +110,25 @@ def test_one_changed_byte_is_another_hint_or_none(data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(changed) - 2))
     changed[place] ^= data.draw(st.integers(1, 255))
     assert isinstance(donefile.read(bytes(changed)), Hint)
+
+
+NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]{0,9}[A-Za-z0-9])?", fullmatch=True)
+ARCHIVES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,19}", fullmatch=True)
+
+
+@given(
+    st.tuples(NAMES, NAMES),
+    st.integers(1, LAST_SEQUENCE),
+    st.binary(max_size=100),
+    st.none() | ARCHIVES,
+    st.integers(0, 2**50),
+)
+def test_reader_and_writer_agree_on_any_release(
+    names: tuple[str, str], sequence: int, document: bytes, archive: str | None, size: int
+) -> None:
+    name, channel = names
+    packed = None if archive is None else Packed(archive, Blob(Digest.of(document), size))
+    one = release(name=name, channel=channel, sequence=sequence)
+    hint = donefile.read(donefile.write(one, document, packed))
+    manifest = Blob(Digest.of(document), len(document))
+    assert hint == Hint(name, channel, sequence, manifest, packed)

@@ -29,7 +29,7 @@ from tests.publish.releases import made
 
 NAMES = Names(("ocr.tar.gz",), "done")
 QUICK = Deadlines(attempts=4, first_delay=0.01, longest_delay=0.05)
-_PULL = PullEffort(first_delay=0.01, longest_delay=0.05, reserve=1 << 20, rounds=20)
+PATIENT = PullEffort(first_delay=0.01, longest_delay=0.05, reserve=1 << 20, rounds=20)
 LARGE = 3 << 20
 
 
@@ -82,7 +82,7 @@ class Shop:
     def seen(self, folder: Path) -> tuple[bytes, bytes | None]:
         """Archive and donefile, as one pull gets them."""
         with contextlib.closing(self.open_source()) as source:
-            pulled = pull(source, folder, effort=_PULL)
+            pulled = pull(source, folder, effort=PATIENT)
             return pulled.files[0].location.read_bytes(), pulled.donefile
 
 

@@ -241,7 +241,7 @@ def _host(parts: SplitResult) -> tuple[str, int | None]:
 
 
 def _wrong(to: str) -> UsageError:
-    shown = printable(to.rpartition("@")[2], 200)
+    shown = printable(re.sub(r"[?#].*|[^/]*@", "…", to, flags=re.DOTALL), 200)
     return UsageError(
         f"{shown!r} is nothing that hps can publish to",
         details=tuple(FORMS),
