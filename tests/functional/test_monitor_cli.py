@@ -98,6 +98,7 @@ def test_status_says_what_is_live_and_what_was_refused_and_why(host: Host) -> No
         "signed, and verified",
         "rollback: it is older than what was live already",
         "release 3 is older than release 12",
+        "to do   publish it with the next number",
         "kept      1",
         "monitor   none runs",
     ):

@@ -117,6 +117,12 @@ def test_what_is_under_way_is_said_in_words_and_what_failed_with_what_to_do() ->
     assert "What to do: mend user, password or token, here or there." in text
 
 
+def test_a_group_names_its_members() -> None:
+    text = read(snapshots.model(Telling().live(1), members=("det", "rec"))).text
+    assert "Go live togetherdet, rec" in text
+    assert "Go live together" not in read(snapshots.calm()).text
+
+
 def test_hundreds_of_calm_models_are_a_list() -> None:
     calm = [replace(snapshots.calm(), name=f"m{number}") for number in range(200)]
     seen = read(*calm, snapshots.dead()).seen

@@ -113,7 +113,9 @@ class _Host:
         model = self.monitor.models.get(found.name) if self.monitor else None
         rules = Rules(approval=model is not None and model.approve)
         observed = Observed(
-            verified=found.verified, max_age=None if model is None else model.max_age
+            verified=found.verified,
+            max_age=None if model is None else model.max_age,
+            members=() if model is None else model.members,
         )
         return found.status(rules=rules, observed=observed, most=most)
 
@@ -360,8 +362,10 @@ def _status_lines(found: "Recorded", model: "ModelStatus", now: float) -> Iterat
         yield f"  update    generation {pending.number}, {pending.phase}{waits}{why}"
         if pending.detail:
             yield f"            {escaped(pending.detail)}"
+        yield from _todo(pending.reason)
     elif refused is not None:
         yield from (f"  {line}" for line in _past_lines(refused))
+        yield from _todo(refused.reason)
     if model.is_stale(now):
         age = model.age(now)
         yield f"  stale     verified {'never' if age is None else f'{lasted(age)} ago'}"
@@ -370,6 +374,13 @@ def _status_lines(found: "Recorded", model: "ModelStatus", now: float) -> Iterat
     yield f"  monitor   {'none runs' if found.holder is None else escaped(str(found.holder))}"
     for what, words in commands(model).items():
         yield f"  to {what}: hps monitor {escaped(words)}"
+
+
+def _todo(code: str) -> Iterator[str]:
+    from hps.monitor.words import advice
+
+    if found := advice(code):
+        yield f"    to do   {found}"
 
 
 def _past_lines(row: "Past") -> Iterator[str]:

@@ -131,7 +131,9 @@ _SOURCES = {
     Trouble.MALFORMED: Told(
         "the source answers what cannot be understood", "ask the address by hand: who answers?"
     ),
-    Trouble.TRUNCATED: Told("fewer bytes came than there should be", "publish it again, if it lasts"),
+    Trouble.TRUNCATED: Told(
+        "fewer bytes came than there should be", "publish it again, if it lasts"
+    ),
     Trouble.CHANGED: Told(
         "it was replaced while it was read", "publish under new names, the donefile last"
     ),

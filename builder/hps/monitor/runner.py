@@ -103,7 +103,12 @@ class Runner:
         self._log = Log(name)
         self._desk = Desk(folder)
         self._next_question = self._next_desk = 0.0
-        observed = Observed(steps.source.name, steps.server.name, max_age=terms.max_age)
+        observed = Observed(
+            steps.source.name,
+            steps.server.name,
+            max_age=terms.max_age,
+            members=steps.settings.members,
+        )
         self._shown = _Shown(observed)
 
     def run(self, *, once: bool = False) -> None:

@@ -117,6 +117,7 @@ class Observed:
         verified: when a manifest was verified last.
         max_age: seconds after which that is too long ago.
         mishap: what went wrong last, until it goes well again.
+        members: the models that go live together; none where it is one.
     """
 
     source: str = ""
@@ -128,6 +129,7 @@ class Observed:
     verified: float | None = None
     max_age: float | None = None
     mishap: Mishap | None = None
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +242,7 @@ class ModelStatus:
             "attention": self.needs_attention(now),
             "source": seen.source,
             "server": seen.server,
+            "members": list(seen.members),
             "serving": seen.serving,
             "live": None if self.live is None else self.live.as_json(),
             "pending": None if self.pending is None else self.pending.as_json(),

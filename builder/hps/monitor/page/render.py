@@ -237,6 +237,8 @@ def _facts(model: ModelStatus, now: float) -> Markup:
         rows.append(("Trust", joined(trusted(live.release) or "unknown")))
         digest = live.release.digest if live.release is not None else ""
         rows.append(("Content", element("code", digest or live.identity)))
+    if seen.members:
+        rows.append(("Go live together", joined(", ".join(seen.members))))
     rows.append(("Source", element("bdi", seen.source)))
     rows.append(("Model server", element("bdi", seen.server)))
     found = f": {news(seen.news)}" if seen.news else ""
