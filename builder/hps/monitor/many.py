@@ -125,6 +125,7 @@ class Host:
         if isinstance(found, Keeper):
             running.discard(found)
             return None
+        Log().info("ending", f"told to end by {found.name}")
         return found
 
     def _end(self, running: set[Keeper]) -> signal.Signals | None:
