@@ -88,4 +88,4 @@ def test_a_monitor_in_its_image_swaps_and_ends_in_order(project: Path) -> None:
 
 
 def _is_good(code: int) -> bool:
-    return code == 200  # noqa: PLR2004 - OK
+    return code == 200
