@@ -140,16 +140,16 @@ def test_faults_of_other_tables_of_hps_toml_are_none_of_its_business(tmp_path: P
             'token = { file = "/run/secrets/token" }',
             'token = { file = "/run/secrets/token", variable = "TOKEN" }',
             (
-                "monitor.toml:17: monitor.models.ocr.source.token: say `file` or `variable` (got "
-                "a table)"
+                "monitor.toml:17: monitor.models.ocr.source.token: say `file` or `variable`; "
+                '{ file = "…" } or { variable = "…" } says where it is'
             ),
         ),
         (
             'token = { file = "/run/secrets/token" }',
             'token = "hunter2"',
             (
-                "monitor.toml:17: monitor.models.ocr.source.token: wrong type (expected a table, got "
-                '"hunter2")'
+                "monitor.toml:17: monitor.models.ocr.source.token: wrong type (expected a table); "
+                '{ file = "…" } or { variable = "…" } says where it is'
             ),
         ),
         (
@@ -223,3 +223,63 @@ def test_two_models_do_not_go_to_one_place() -> None:
     )
     (fault,) = faults(twice)
     assert "two models go to triton 127.0.0.1:8001 ocr" in fault
+
+
+@pytest.mark.parametrize("key", ["variable", "file", "value"])
+def test_a_secret_in_the_wrong_place_is_not_repeated(key: str) -> None:
+    told = changed('{ file = "/run/secrets/token" }', f'{{ {key} = "hunter2!\\u0000" }}')
+    assert told
+    assert not [line for line in told if "hunter2" in line]
+
+
+def group(more: str = "", server: str = "") -> str:
+    return GOOD.replace("approve = true", f"approve = true\nmembers = {more}").replace(
+        'repository = "/models"', f'repository = "/models"\n{server}'
+    )
+
+
+def test_members_are_said_with_the_model_that_they_are_released_as() -> None:
+    assert parse_monitor(group('["det", "rec"]'), "x").models["ocr"].members == ("det", "rec")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (group('["det"]'), "two models or more"),
+        (group('["det", "det"]'), "each of them once"),
+        (group('["det", "../rec"]'), "members[1]: not allowed here"),
+        (group('["det", "rec"]', 'model = "ocr"'), "leave `server.model` out"),
+    ],
+)
+def test_members_that_are_no_group_are_refused(text: str, told: str) -> None:
+    (fault,) = faults(text)
+    assert told in fault
+
+
+def test_a_member_does_not_go_where_another_model_goes() -> None:
+    other = (
+        '\n[monitor.models.rec]\nverify = "none"\n'
+        'source = { type = "general", host = "file:///srv", path = "/m", model = "rec" }\n'
+        'server = { type = "triton", repository = "/models" }\n'
+    )
+    (fault,) = faults(group('["det", "rec"]') + other)
+    assert "two models go to triton 127.0.0.1:8001 rec" in fault
+
+
+@pytest.mark.parametrize("verify", ["checksums", "offered", "none"])
+def test_who_configures_a_key_is_not_left_without_signatures(verify: str) -> None:
+    (fault,) = changed("approve = true", f'verify = "{verify}"')
+    assert f'verify = "{verify}" asks nobody for a signature' in fault
+
+
+def test_rules_of_releases_are_read_and_bounded() -> None:
+    accept = "accept = { first = 3, leap = 10, grace = 60.0, runtime = { paddle = '3.2' } }"
+    found = parse_monitor(GOOD.replace("approve = true", accept), "x").models["ocr"]
+    assert (found.accept.first, found.accept.leap, found.accept.grace) == (3, 10, 60.0)
+    assert found.accept.runtime == {"paddle": "3.2"}
+    for wrong in ("{ first = 0 }", "{ leap = 0 }", "{ grace = -1.0 }", "{ skew = inf }"):
+        assert changed("approve = true", f"accept = {wrong}")
+    (fault,) = changed("approve = true", "threshold = 2")
+    assert "1 keys cannot give 2 signatures" in fault
+    (fault,) = changed("approve = true", 'revoked = ["AB"]')
+    assert "64 lower-case hexadecimal digits" in fault

@@ -1,6 +1,7 @@
 """Reading `[monitor]`: from hps.toml, or from a file of its own on a host that builds nothing."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hps.config.monitor import Monitor, MonitorFile
 from hps.errors import ConfigError
 
 _PAGE = "docs/reference/monitor.md"
+_SECRETS = frozenset({"password", "token", "ugi"})
 
 
 def load_monitor(path: Path) -> Monitor:
@@ -54,4 +56,11 @@ def _validated(document: Mapping[str, Any]) -> Monitor | tuple[Fault, ...]:
         # Strict: "64" is no number and 1 is no truth.
         return MonitorFile.model_validate(frozen(document), strict=True).monitor
     except ValidationError as error:
-        return explain.faults(error, MonitorFile)
+        return tuple(map(_discreet, explain.faults(error, MonitorFile)))
+
+
+def _discreet(fault: Fault) -> Fault:
+    """Errors go to logs: what stands where a secret is meant is not repeated there."""
+    if fault.got and _SECRETS & {*fault.path}:
+        return replace(fault, got="", hint='{ file = "…" } or { variable = "…" } says where it is')
+    return fault

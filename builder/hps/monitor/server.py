@@ -53,7 +53,10 @@ class Generation:
     """A verified, read-only model directory on this machine.
 
     Args:
-        number: counts up for each model on this host; also the version number in Triton.
+        number: counts up for each model on this host. In Triton its version directory is
+            10^9 less the number: a request that names no version is answered by the highest one
+            that is ready, so a new one answers nobody before the one before it goes
+            (`servers.triton_config.version_of`).
         folder: holds the files of the model and nothing else.
     """
 
