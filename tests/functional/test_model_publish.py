@@ -172,10 +172,10 @@ def test_names_that_cannot_be(desk: Desk) -> None:
     archive = desk.pack("--sequence", "1")
     for name in ("../x", "a b", ".hidden", "-x", "a/b"):
         assert "cannot be the name" in desk.told(
-            "publish", archive, *KEY, "--to", "there", f"--model-name={name}"
+            "publish", archive, *KEY, "--to", "there", f"--model-name={name}", code=2
         )
     for names in (("--donefile", "ocr.tar.gz"), ("--donefile", "ocr.tar.gz.sig")):
-        assert "one name" in desk.told("publish", archive, *KEY, "--to", "there", *names)
+        assert "one name" in desk.told("publish", archive, *KEY, "--to", "there", *names, code=2)
 
 
 def test_a_password_comes_from_the_environment_a_file_or_netrc(

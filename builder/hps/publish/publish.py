@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hps.errors import PublishError
+from hps.errors import PublishError, UsageError
 from hps.monitor.pull import PASSING
 from hps.monitor.source import SourceError, Trouble
 from hps.publish.content import PIECE, Content
@@ -50,17 +50,17 @@ class Names:
         """Refuse names that mean something else somewhere, and those that meet.
 
         Raises:
-            PublishError: one cannot be used.
+            UsageError: one cannot be used.
         """
         every = (*self.archives, *map(signature_name, self.archives), self.donefile)
         for name in every:
             if not NAME.fullmatch(name):
-                raise PublishError(
+                raise UsageError(
                     f"{name[:200]!r} cannot be the name of a published file",
                     expected="ASCII letters, digits and . _ + -, begun by a letter or digit",
                 )
         if len(set(every)) < len(every):
-            raise PublishError("two of the published files have one name", got=", ".join(every))
+            raise UsageError("two of the published files have one name", got=", ".join(every))
 
 
 @dataclass(frozen=True, slots=True)
