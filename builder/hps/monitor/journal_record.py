@@ -45,8 +45,8 @@ class Record:
             "entry": self.entry,
             "state": self.state,
         }
-        check = Digest.of(canonical.dumps(record))
-        return canonical.dumps({"check": str(check), "record": record}) + b"\n"
+        written = canonical.dumps(record)
+        return _BEGIN + str(Digest.of(written)).encode() + _MIDDLE + written + b"}\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> "Record":

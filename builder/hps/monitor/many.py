@@ -1,6 +1,7 @@
 """All models of `[monitor]` in one process: a thread each, one page, one set of metrics."""
 
 import contextlib
+import ctypes
 import functools
 import os
 import queue
@@ -32,6 +33,7 @@ _DESCRIPTORS = 16  # that one model needs at most: journal, lock, connections, f
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SIGNALLED = 128  # exit code of a process that was told to end twice, with the signal's number
 _TICK = 1.0
+_M_MMAP_THRESHOLD, _LARGE_BUFFER = -3, 128 << 10  # mallopt(3); bytes
 _GRACE = 10.0  # seconds for steps to end in order
 
 
@@ -190,6 +192,7 @@ def run(
         ConfigError, UsageError: the settings cannot be followed.
     """
     _raise_limit(len(monitor.models))
+    _give_back_large_buffers()
     host = Host(monitor, environment, base)
     with _signals(host.told), contextlib.ExitStack() as stack:
         if monitor.listen:
@@ -207,6 +210,16 @@ def _signals(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def _give_back_large_buffers() -> None:
+    """Let glibc return them at once (mallopt(3)): hundreds of threads would keep some each.
+
+    By itself it moves the threshold up with the first buffer that is freed, and serves those that
+    follow from heaps that never shrink.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BUFFER)
 
 
 def _raise_limit(models: int) -> None:
