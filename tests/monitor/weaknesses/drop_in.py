@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hps.monitor.recorded import Recorded, model_folder
 
-SECONDS = 60.0  # until which something must have happened; nothing waits that long in a good run
+SECONDS = 300.0  # until which something must have happened; nothing waits that long in a good run
 OWN = frozenset({".hps-generation", "fluid_time_file"})
 Files = Mapping[str, bytes]
 
@@ -28,9 +28,11 @@ def model(version: int, *more: str) -> dict[str, bytes]:
 
 def tree(folder: Path) -> dict[str, bytes]:
     """What lies in a folder, but for what a monitor puts there."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in found}
-    return {name: data for name, data in files.items() if name not in OWN}
+    while True:  # until it is not exchanged just then
+        with contextlib.suppress(FileNotFoundError):
+            found = (path for path in folder.rglob("*") if path.is_file())
+            files = {str(path.relative_to(folder)): path.read_bytes() for path in found}
+            return {name: data for name, data in files.items() if name not in OWN}
 
 
 def write(folder: Path, files: Files) -> None:
@@ -107,6 +109,11 @@ class DropIn:
                 stderr=log,
             )
         return self
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
@@ -203,11 +210,6 @@ def ftp(port: int, name: str = "m", *more: str) -> list[str]:
 
 
 def children(pid: int) -> set[int]:
-    """The processes below one, at this moment."""
-    found: set[int] = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            fields = path.read_text().rpartition(")")[2].split()
-            if int(fields[1]) == pid or int(fields[1]) in found:
-                found.add(int(path.parent.name))
-    return found
+    """The processes that one has started, at this moment."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return {int(child) for task in tasks for child in task.read_text().split()}
