@@ -1,5 +1,6 @@
 """The 19 flags of Paddle Serving's monitor: the same names, defaults and meaning."""
 
+import contextlib
 import shlex
 from collections.abc import Iterator
 from dataclasses import fields
@@ -20,7 +21,10 @@ from hps.config.monitor import (
 )
 from hps.errors import UsageError
 from hps.monitor.flags import Flags, settings
-from tests.monitor.weaknesses.drop_in import Made, making
+from tests.monitor.servers.test_paddle_serving import Reloader
+from tests.monitor.sources.hdfs_server import Hdfs, hadoop_jars
+from tests.monitor.sources.http_servers import Nginx, find_nginx
+from tests.monitor.weaknesses.drop_in import DropIn, Made, children, making, model, pack, write
 
 NAMES = tuple(one.name for one in fields(Flags))
 # What `paddle_serving_server.monitor` 0.9.0 takes for what is not given.
@@ -175,3 +179,114 @@ def test_hdfs_and_afs(kind: str, source_type: type[HdfsSource | AfsSource]) -> N
 def test_what_is_missing_or_cannot_be_is_named(words: str, flag: str) -> None:
     with pytest.raises(UsageError, match=flag):
         meant(words)
+
+
+class Serving:
+    """The folder of the document: the model that the server was started with, and its server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.live = folder / "uci_housing_model"
+        write(self.live, {"__model__": b"initial", "fluid_time_file": b""})
+        self.reloader = Reloader(self.live)
+        self.reloader.look()
+
+    def loads(self, files: dict[str, bytes]) -> bool:
+        """Whether the server, which looks now, has loaded just these files."""
+        self.reloader.look()
+        return self.reloader.loaded == files
+
+
+def packed(folder: Path, version: int) -> bytes:
+    pack(folder / "uci_housing.tar.gz", model(version), top="uci_housing_model")
+    return (folder / "uci_housing.tar.gz").read_bytes()
+
+
+def document(monitor: Made, program: Path, *more: str, **environment: str) -> DropIn:
+    """The command of the document, with a hadoop program that is there; `.` is `local`."""
+    words = shlex.split(DOCUMENT.replace("/hadoop-3.1.2/bin/hadoop", str(program)))
+    words[words.index("--local_path=.")] = "--local_path=local"
+    return monitor(*words, *more, **environment)
+
+
+@pytest.fixture(scope="module")
+def hdfs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hdfs]:
+    jars = hadoop_jars(request.config.cache.mkdir("hps-hadoop"))
+    with Hdfs.running(tmp_path_factory.mktemp("hdfs"), jars) as running:
+        yield running
+
+
+def put(hdfs: Hdfs, data: bytes, donefile: bytes) -> None:
+    """As the document's publisher: the model is removed and put, then the donefile."""
+    client = hdfs.client()
+    for name, content in (("uci_housing.tar.gz", data), ("donefile", donefile)):
+        client.delete(f"/{name}")
+        client.write(f"/{name}", data=content)
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_the_command_of_the_document_on_a_real_hdfs(
+    hdfs: Hdfs, drop_in: Made, tmp_path: Path
+) -> None:
+    serving = Serving(tmp_path / "local")
+    put(hdfs, packed(tmp_path, 1), b"")
+    monitor = document(drop_in, hdfs.launcher())
+    monitor.until(lambda: serving.loads(model(1)))
+    put(hdfs, packed(tmp_path, 2), b"")  # mostly in the same minute, and -ls tells minutes
+    monitor.until(lambda: serving.loads(model(2)))
+    assert serving.reloader.loads == 3
+    assert serving.live.is_dir()
+    assert not serving.live.is_symlink()
+    assert (tmp_path / "local" / "_tmp" / ".hps" / "uci_housing_model" / "journal").is_dir()
+    assert monitor.ended() == 0
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_no_process_shows_the_secret_while_a_real_client_uses_it(
+    hdfs: Hdfs, drop_in: Made, tmp_path: Path
+) -> None:
+    """And so `afs` works: with a client that knows no cluster, by `fs_name` and `fs_ugi`."""
+    serving = Serving(tmp_path / "local")
+    put(hdfs, packed(tmp_path, 3), b"afs")
+    program = hdfs.launcher(knows_cluster=False)
+    words = ["--type", "afs", "--fs_name", hdfs.file_system]
+    monitor = document(drop_in, program, *words, HPS_MONITOR_FS_UGI="me,geheim-3141")
+    seen: set[bytes] = set()
+
+    def loaded() -> bool:
+        for child in children(monitor.pid):
+            with contextlib.suppress(OSError):
+                line = Path(f"/proc/{child}/cmdline").read_bytes()
+                assert b"geheim-3141" not in line
+                seen.update(line.split(b"\0"))
+        return serving.loads(model(3))
+
+    monitor.until(loaded)
+    assert {b"org.apache.hadoop.fs.FsShell", b"-conf", b"-stat"} <= seen
+    assert "geheim-3141" not in monitor.log()
+    assert monitor.ended() == 0
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("unpacked", [True, False])
+def test_general_from_nginx(
+    request: pytest.FixtureRequest, drop_in: Made, tmp_path: Path, unpacked: bool
+) -> None:
+    program = find_nginx(request.config.cache.mkdir("hps-nginx"))
+    (tmp_path / "server").mkdir()
+    with Nginx.running(tmp_path / "server", program, "loader", "secret") as nginx:
+        pack(nginx.folder / "m.tar.gz", model(1))
+        write(nginx.folder / "m", model(1))
+        (nginx.folder / "donefile").touch()
+        words = ["--remote_model_name", "m.tar.gz" if unpacked else "m", "--remote_path", "/"]
+        more = ["--unpacked_filename", "m"] if unpacked else []
+        monitor = drop_in(
+            "--general_host", nginx.url, "--remote_donefile_name", "donefile", *words, *more
+        )
+        served = {**model(1)}
+        if not unpacked:  # nginx lists no names that begin with a dot
+            del served[".dot"]
+        assert monitor.until_live(1) == served
