@@ -1,16 +1,26 @@
 """Ensembles and their members move together on a real Triton."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hps.config.monitor import WatchedModel
+from hps.model.pack import Model, Terms, sign_models
+from hps.model.probe import Probe
+from hps.monitor.metrics import Metrics
+from hps.monitor.pulse import Pulse
+from hps.monitor.runner import Runner
 from hps.monitor.server import Fault, Generation, ServerError
 from hps.monitor.servers.triton_group import TritonGroup
 from hps.monitor.servers.triton_grpc import Connection
+from hps.monitor.status import MonitorStatus
+from hps.monitor.wiring import Place, steps_of, terms_of
+from tests.model import releases
 from tests.monitor.servers.contract import fault_of, sealed
-from tests.monitor.servers.real_triton import CONFIG, RealTriton, files_of
+from tests.monitor.servers.real_triton import CONFIG, RealTriton, files_of, probe_file
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 STEP = """step {{ model_name: "{member}" model_version: -1
@@ -128,3 +138,78 @@ def test_a_restart_between_the_steps(real: RealTriton, tmp_path: Path) -> None:
     group(real).activate(two, None)
     real.start_anew("whole")
     assert both(real.connection) == (2, 2)
+
+
+def files_of_group(number: int, **others: Any) -> dict[str, dict[str, bytes]]:
+    return {
+        "whole": {"config.pbtxt": ENSEMBLE.encode()},
+        "one": files_of(number),
+        "two": files_of(number, **others),
+    }
+
+
+def test_a_group_from_publish_to_serve(real: RealTriton, tmp_path: Path) -> None:
+    """Signed together, pulled as one, each member asked by its own probe, live as one."""
+    key = releases.KEY
+    (tmp_path / "models.pub").write_bytes(key.public.pem)
+    settings = real.settings().model_dump(by_alias=True, exclude_none=True)
+    model = WatchedModel.model_validate(
+        {
+            "keys": ["models.pub"],
+            "members": list(NAMES),
+            "source": {
+                "type": "general",
+                "host": tmp_path.as_uri(),
+                "path": "/published",
+                "model": "group",
+            },
+            "server": settings,
+        }
+    )
+    place, stop = Place(tmp_path, tmp_path / "state", {}), threading.Event()
+    metrics = Metrics(["group"], lambda: MonitorStatus("host", "0", 0.0, 0.0))
+
+    def publish(number: int, wrong: str = "", **others: Any) -> None:
+        folder = tmp_path / "published" / "group"
+        members = []
+        for name, files in files_of_group(number, **others).items():
+            for file, data in files.items():
+                (folder / name).mkdir(parents=True, exist_ok=True)
+                (folder / name / file).write_bytes(data)
+            answer = number + 1 if name == wrong else number
+            probe = None if name == "whole" else Probe.from_file(probe_file(answer))
+            members.append(Model(name, folder / name, probe))
+        now = datetime.now(UTC).replace(microsecond=0)
+        terms = Terms("stable", number, now, now + timedelta(days=1))
+        sign_models(members, terms, releases.signer(key), group="group")
+        (folder.parent / "donefile").write_text(str(number))
+
+    def look() -> Runner:
+        steps = steps_of("group", model, place, stop=stop, counted=lambda _: None)
+        folder = place.folder("group")
+        pulse = Pulse()
+        runner = Runner(
+            "group", folder, steps, terms_of(model), metrics=metrics, pulse=pulse, stop=stop
+        )
+        runner.run(once=True)
+        return runner
+
+    publish(1)
+    assert look().code == 0
+    assert both(real.connection) == (1, 1)
+    publish(2)
+    runner = look()
+    assert runner.code == 0
+    assert both(real.connection) == (2, 2)
+    live = runner.status().live
+    assert live is not None
+    assert live.release is not None
+    assert (live.release.name, live.release.sequence) == ("group", 2)
+    publish(3, wrong="one")
+    runner = look()
+    assert runner.code == 8
+    assert runner.status().history[0].reason == "probe-failed"
+    assert both(real.connection) == (2, 2)
+    publish(4)
+    assert look().code == 0
+    assert both(real.connection) == (4, 4)
