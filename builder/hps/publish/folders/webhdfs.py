@@ -27,6 +27,8 @@ from hps.store.transport import AgainError, SlowError, Transport
 
 _MODE = "644"
 _CREATED = 201
+# A data node may make a file that was cut off only after we have asked to remove it.
+_LATE_TRIES, _LATE_SECONDS = 10, 0.3
 
 
 class WebHdfsFolder:
@@ -42,6 +44,7 @@ class WebHdfsFolder:
         self._patience = patience
         self._operations = Operations(self.name, patience.total)
         self._transport = Transport(netrc=False, authority=place.authority)
+        self._broken: set[str] = set()
 
     @property
     def name(self) -> str:
@@ -62,6 +65,7 @@ class WebHdfsFolder:
 
     def send(self, name: str, content: Content, sent: Sent) -> None:
         """See `Folder`; begins anew each time, as a cluster keeps what broke off locked."""
+        self._broken.add(name)
         with self._asked(name) as asked:
             led = asked.client._create(  # noqa: SLF001 - `write` reads no length and no progress
                 self._path(name), overwrite="true", permission=_MODE
@@ -72,6 +76,7 @@ class WebHdfsFolder:
                 given = cast("BinaryIO", body) if len(body) else b""
                 answer = asked.send("PUT", led.headers["Location"], given)
             self._check_created(answer, name)
+        self._broken.discard(name)
 
     def rename(self, name: str, new: str) -> None:
         """See `Folder`."""
@@ -86,8 +91,14 @@ class WebHdfsFolder:
 
     def remove(self, name: str) -> None:
         """See `Folder`."""
+        tries = _LATE_TRIES if name in self._broken else 1
         with self._asked(name) as asked:
-            asked.client.delete(self._path(name))
+            for _ in range(tries):
+                if asked.client.delete(self._path(name)):
+                    break
+                if tries > 1:
+                    asked.work.sleep(_LATE_SECONDS)
+        self._broken.discard(name)
 
     def close(self) -> None:
         """See `Folder`."""
@@ -138,6 +149,8 @@ class WebHdfsFolder:
             except package().HdfsError as error:
                 work.check()
                 said = printable(asked.without_secrets(str(error).partition("\n")[0]))
+                if error.exception is None:  # the package then shows the bytes of the answer
+                    said = f"the server answered {asked.status}"
                 kind = trouble_of(error.exception, asked.status, said)
                 raise SourceError(kind, f"cannot write {title}: {said}") from None
             except (ValueError, LookupError, TypeError, AttributeError) as error:
