@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
 
+from pydantic import ValidationError
+
 from hps.config.monitor import (
     AfsSource,
     FtpSource,
@@ -94,6 +96,15 @@ def settings(flags: Flags) -> tuple[Monitor, Mapping[str, str]]:
     if not 0 < flags.interval <= 86400 * 366:
         raise _fault("--interval must be more than 0 seconds", got=flags.interval)
     folder, name = _split(flags)
+    try:
+        return _monitor(flags, folder, name), _secrets(flags)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise _fault(f"what the flags say cannot be: {key}: {fault['msg']}") from error
+
+
+def _monitor(flags: Flags, folder: PurePath, name: str) -> Monitor:
     remote = {
         "path": flags.remote_path,
         "model": flags.remote_model_name,
@@ -117,10 +128,7 @@ def settings(flags: Flags) -> tuple[Monitor, Mapping[str, str]]:
     # Not in `local_tmp_path` itself: the old monitor copies what stands there under the name of
     # the model into the live folder, and may come back.
     state = PurePath(flags.local_path or "", flags.local_tmp_path, ".hps")
-    return (
-        Monitor.model_validate({"state": str(state), "listen": "", "models": {name: model}}),
-        _secrets(flags),
-    )
+    return Monitor.model_validate({"state": str(state), "listen": "", "models": {name: model}})
 
 
 def _split(flags: Flags) -> tuple[PurePath, str]:
