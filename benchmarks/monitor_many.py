@@ -82,7 +82,7 @@ class _Lab:
             return 0
 
     def updates(self, name: str, since: float) -> list[tuple[float, float]]:
-        """When those began and ended that went live since then."""
+        """When those began and ended that went live since then; one may have begun before."""
         found = []
         for row in updates(read(self.state / name / "journal")):
             began, ended = seconds(row.began), seconds(row.ended)
