@@ -446,3 +446,17 @@ def test_close_ends_a_wait(machine: FtpLab, verb: str) -> None:
         assert trouble(lambda: all_of(made, made.model()[0])) is Trouble.UNREACHABLE
         other.join()
         assert trouble(made.donefile) is Trouble.UNREACHABLE
+
+
+@pytest.mark.parametrize("reply", ["530 Log in first.", "332 An account, too."])
+def test_a_connection_that_is_out_of_step_is_given_up(machine: FtpLab, reply: str) -> None:
+    """A damaged or doubled reply can leave a login behind that the server knows nothing of."""
+    machine.files["/done"] = b"data"
+    with source(machine) as made:
+        assert donefile(made).content == b"data"
+        connections = len(machine.dialogues)
+        machine.script("MLST", say(reply))
+        trouble(made.donefile)
+        del machine.scripts["MLST"]
+        assert donefile(made).content == b"data"
+        assert len(machine.dialogues) > connections

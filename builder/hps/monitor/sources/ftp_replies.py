@@ -30,10 +30,15 @@ def is_lost(error: BaseException) -> bool:
     return isinstance(error, EOFError | OSError) or code_of(error) == "421"
 
 
+# The service closes, wants an account, or knows nothing of a login: what a damaged or doubled reply
+# leaves behind, and what only another connection mends.
+_OUT_OF_STEP = frozenset({"421", "332", "530", "532"})
+
+
 def is_reply(error: BaseException) -> bool:
     """Whether it is an orderly refusal, after which the connection still serves."""
     refusal = isinstance(error, ftplib.error_perm | ftplib.error_temp)
-    return refusal and code_of(error) != "421"
+    return refusal and code_of(error) not in _OUT_OF_STEP
 
 
 def is_unknown(error: BaseException) -> bool:

@@ -53,10 +53,14 @@ def status_of(given: Mapping[str, Any], name: str = "") -> Status:
     Raises:
         ValueError, KeyError, TypeError: it is none.
     """
-    size, modified = int(given["length"]), int(given["modificationTime"])
+    try:
+        size, modified = int(given["length"]), int(given["modificationTime"])
+        identity = int(given.get("fileId") or 0)
+    except OverflowError as error:  # JSON of Python's knows Infinity
+        raise ValueError("a number without end") from error
     if size < 0 or modified < 0:
         raise ValueError("a negative number")
-    return Status(name, str(given["type"]), size, modified, int(given.get("fileId") or 0))
+    return Status(name, str(given["type"]), size, modified, identity)
 
 
 def statuses_of(given: list[tuple[Any, Mapping[str, Any]]]) -> list[Status]:
