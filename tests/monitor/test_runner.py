@@ -304,6 +304,18 @@ def test_an_approval_lets_it_go_live(one: LookedAfter) -> None:
     assert one.served == "1"
 
 
+def test_what_a_person_dropped_is_no_fault(one: LookedAfter) -> None:
+    live(one, 1)
+    one.terms = replace(PATIENT, rules=replace(PATIENT.rules, approval=True))
+    one.publish(2)
+    assert one.anew() == 0
+    one.ask(Wish.REFUSE, 2)
+    assert one.anew() == 0
+    assert one.served == "1"
+    (line,) = one.logged("not-live")
+    assert (line["level"], line["reason"]) == ("info", "operator")
+
+
 def test_a_desk_that_others_may_write_to_stops_nobody(one: LookedAfter) -> None:
     live(one, 1)
     (one.state / "requests").chmod(0o777)

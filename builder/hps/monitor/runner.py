@@ -238,7 +238,8 @@ class Runner:
         if ended.phase is Phase.LIVE:
             self._went_live(ended.number)
         else:
-            self._log.error(
+            say = self._log.info if ended.reason == OPERATOR else self._log.error
+            say(
                 "not-live",
                 f"generation {ended.number} is {ended.phase}: {ended.detail}",
                 reason=ended.reason,
