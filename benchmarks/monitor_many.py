@@ -253,7 +253,7 @@ def _one(lab: _Lab) -> Iterator[Row]:
         began = time.time()
         published = lab.publish(name)
         _until(lambda: bool(lab.updates(name, began)))  # noqa: B023 - used up in this very round
-        ((first, last),) = lab.updates(name, began)
+        first, last = lab.updates(name, began)[0]
         waited.append(last - published)
         worked.append(last - first)
     yield Row("one published: to live, with the interval", statistics.median(waited))
