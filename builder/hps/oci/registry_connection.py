@@ -354,14 +354,21 @@ class Connection:
 
     def _is_plain(self) -> bool:
         with self._lock:
-            if self._plain_http is None:
-                host = self.reference.host
-                self._plain_http = self.reference.is_loopback and not _speaks_tls(host)
+            if self._plain_http is not None:
+                return self._plain_http
+            if self.reference.is_loopback:
+                seconds = min(_PROBE_SECONDS, self.deadlines.idle)
+                speaks = _speaks_tls(self.reference.host, seconds, self.cancellation)
+                if speaks is None:
+                    return False  # and ask anew next time
+                self._plain_http = not speaks
+            else:
+                self._plain_http = False
             return self._plain_http
 
 
-def _speaks_tls(host: str) -> bool:
-    """Whether a server on this machine answers a TLS handshake; unsure counts as yes."""
+def _speaks_tls(host: str, seconds: float, cancellation: Cancellation) -> bool | None:
+    """Whether a server on this machine answers a TLS handshake; None where that is not known."""
     parts = address.split(f"https://{host}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -369,11 +376,13 @@ def _speaks_tls(host: str) -> bool:
     place = (parts.hostname or "", parts.port or 443)
     try:
         with (
-            socket.create_connection(place, _PROBE_SECONDS) as connection,
+            socket.create_connection(place, seconds) as connection,
+            connection.dup() as twin,  # TLS takes the descriptor of the other away
+            cancellation.watching(twin),
             context.wrap_socket(connection, server_hostname=parts.hostname),
         ):
             return True
     except ssl.SSLError as error:
         return error.reason not in _NOT_TLS
     except OSError:
-        return True
+        return None

@@ -122,15 +122,32 @@ def _trusting(authority: Path) -> ssl.SSLContext:
 
 
 class _PlainConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _watched(super()._new_conn())
+
     def getresponse(self) -> Any:
         with _head_in_time(self.sock):
             return super().getresponse()
 
 
 class _TlsConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _watched(super()._new_conn())
+
     def getresponse(self) -> Any:
         with _head_in_time(self.sock):
             return super().getresponse()
+
+
+def _watched(connection: socket.socket) -> socket.socket:
+    """A new connection that can be called off from now on, also while TLS shakes hands.
+
+    What TLS wraps it into takes the descriptor away, hence a second one of the same connection.
+    """
+    exchange = current.get()
+    twin = exchange.watches.enter_context(connection.dup())
+    exchange.watches.enter_context(exchange.cancellation.watching(twin))
+    return connection
 
 
 @contextlib.contextmanager

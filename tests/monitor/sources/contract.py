@@ -10,6 +10,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -19,9 +20,10 @@ from hps.digest import Digest
 from hps.monitor.look import Look, agree, is_settled
 from hps.monitor.pull import pull
 from hps.monitor.pulled import Effort, Pulled
-from hps.monitor.source import PIECE, Caps, Donefile, Found, Source, SourceError, Trouble
+from hps.monitor.source import PIECE, Caps, Donefile, Found, Patience, Source, SourceError, Trouble
 
 LARGE = 64 << 20
+PATIENT = Patience(connect=600.0, idle=600.0, total=600.0)
 QUICK = Effort(first_delay=0.01, longest_delay=0.05, reserve=1 << 20)
 ODD_NAMES = (
     "with space", "höhe", "漢字", "#hash", "what?", "100%", "a%41", "a%2fb", "semi;colon", "-dash",
@@ -37,10 +39,14 @@ class Place(Protocol):
     Args:
         carries_on: whether the place can hand out the rest of a file.
         tells: whether the place tells when a file was changed, or anything else but its size.
+        large: bytes of a file that does not fit into what is on its way between two processes.
+        slow: seconds within which a file surely begins to come.
     """
 
     carries_on: bool
     tells: bool
+    large: int
+    slow: float
 
     def put(self, path: str, data: bytes, *, ago: float = 0.0) -> None:
         """Replace a file as a whole, or make it and its folders; dated `ago` seconds back."""
@@ -54,8 +60,17 @@ class Place(Protocol):
         """Cut a file that is there, without replacing it; pytest.skip where nobody can."""
         ...
 
+    def silent(self) -> contextlib.AbstractContextManager[None]:
+        """While the block runs, the place takes connections and says nothing."""
+        ...
+
     def source(
-        self, model: str = "model", *, packed: bool = True, caps: Caps | None = None
+        self,
+        model: str = "model",
+        *,
+        packed: bool = True,
+        caps: Caps | None = None,
+        patience: Patience | None = None,
     ) -> Source:
         """A new source of this model whose donefile is `done`; the place closes it in the end."""
         ...
@@ -180,7 +195,7 @@ class ModelContract:
             assert b"".join(reading.pieces) == b"b" * 1500
 
     def test_a_file_that_is_cut_while_it_is_read_ends_by_an_error(self, place: Place) -> None:
-        place.put("model", noise(LARGE))
+        place.put("model", noise(place.large))
         source = place.source()
         (found,) = source.model()
 
@@ -218,16 +233,16 @@ class ModelContract:
         assert all_of(source, found) == (0, b"data")
 
     def test_a_large_model_is_pulled_whole(self, place: Place, tmp_path: Path) -> None:
-        data = noise(LARGE)
+        data = noise(place.large)
         place.put("model", data)
         seen: list[tuple[int, int]] = []
         pulled = pull(
             place.source(), tmp_path / "pull", effort=QUICK, progress=lambda *at: seen.append(at)
         )
         assert contents(pulled) == {"": data}
-        assert pulled.received == LARGE
+        assert pulled.received == place.large
         assert [held for held, _ in seen] == sorted(held for held, _ in seen)
-        assert seen[-1] in {(LARGE, LARGE), (LARGE, 0)}
+        assert seen[-1] in {(place.large, place.large), (place.large, 0)}
 
     def test_a_model_that_is_replaced_while_it_is_pulled_is_pulled_again(
         self, place: Place, tmp_path: Path
@@ -264,7 +279,7 @@ class ModelContract:
         assert caught.value.trouble is Trouble.TOO_LARGE
 
     def test_close_from_another_thread_ends_a_read(self, place: Place) -> None:
-        place.put("model", noise(LARGE))
+        place.put("model", noise(place.large))
         source = place.source()
         (found,) = source.model()
 
@@ -278,6 +293,55 @@ class ModelContract:
 
         assert trouble(read) is Trouble.UNREACHABLE
         assert trouble(source.model) is Trouble.UNREACHABLE
+
+    def test_silence_is_waited_out_no_longer_than_idle(self, place: Place) -> None:
+        place.put("model", b"data")
+        hasty = place.source(patience=replace(PATIENT, connect=1.0, idle=0.3))
+        with place.silent():
+            # While TLS shakes hands, the connection does not stand.
+            assert trouble(hasty.model) in {Trouble.STALLED, Trouble.UNREACHABLE}
+        patient = place.source()
+        assert all_of(patient, patient.model()[0]) == (0, b"data")
+
+    def test_silence_is_waited_out_no_longer_than_the_total(self, place: Place) -> None:
+        place.put("model", b"data")
+        source = place.source(patience=replace(PATIENT, total=0.5))
+        with place.silent():
+            assert trouble(source.model) is Trouble.STALLED
+            assert trouble(source.donefile) is Trouble.STALLED
+
+    def test_a_file_that_stops_to_come_is_waited_for_no_longer_than_the_total(
+        self, place: Place
+    ) -> None:
+        place.put("model", noise(place.large))
+        patient, source = place.source(), place.source(patience=replace(PATIENT, total=place.slow))
+        (found,) = patient.model()
+
+        def read() -> None:
+            with contextlib.ExitStack() as stack:
+                reading = stack.enter_context(source.read(found))
+                for number, _ in enumerate(reading.pieces):
+                    if number == 0:
+                        stack.enter_context(place.silent())
+
+        assert trouble(read) is Trouble.STALLED
+
+    def test_close_from_another_thread_ends_the_silence(self, place: Place) -> None:
+        place.put("model", b"data")
+        source = place.source(patience=PATIENT)
+        with place.silent():
+            closer = threading.Timer(0.1, source.close)
+            closer.start()
+            assert trouble(source.model) is Trouble.UNREACHABLE
+            closer.join()
+        assert trouble(source.donefile) is Trouble.UNREACHABLE
+
+    def test_a_place_that_sends_too_slowly_is_given_up(self, place: Place) -> None:
+        place.put("model", noise(3 * PIECE))
+        patience = replace(PATIENT, minimum_rate=1 << 50, rate_window=0.0)
+        (found,) = place.source().model()
+        source = place.source(patience=patience)
+        assert trouble(lambda: all_of(source, found)) is Trouble.STALLED
 
     def test_the_name_is_for_people(self, place: Place) -> None:
         assert "model" in place.source().name

@@ -1,17 +1,21 @@
 """The publisher's side of places whose folder is on this machine."""
 
+import contextlib
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hps.monitor.source import Caps, Source
+import pytest
 
-Opened = Callable[[str, bool, Caps | None], Source]
+from hps.monitor.source import Caps, Patience, Source
+from tests.monitor.sources.contract import LARGE
+from tests.monitor.sources.frozen import frozen
+
+Opened = Callable[[str, bool, Caps | None, Patience | None], Source]
 
 
 @dataclass
@@ -20,23 +24,32 @@ class FolderPlace:
 
     Args:
         folder: what is published.
-        open_source: makes a source of a model: its name, whether it is packed, its caps.
+        open_source: makes a source of a model: its name, whether it is packed, caps, patience.
         carries_on: see there.
         tells: see there.
+        ports: of the servers.
     """
 
     folder: Path
     open_source: Opened
     carries_on: bool = True
     tells: bool = True
+    large: int = LARGE
+    slow: float = 2.0
+    ports: tuple[int, ...] = ()
     opened: list[Source] = field(default_factory=list)
 
     @classmethod
-    @contextmanager
+    @contextlib.contextmanager
     def made(
-        cls, folder: Path, open_source: Opened, *, carries_on: bool = True, tells: bool = True
+        cls,
+        folder: Path,
+        open_source: Opened,
+        *ports: int,
+        carries_on: bool = True,
+        tells: bool = True,
     ) -> "Iterator[FolderPlace]":
-        place = cls(folder, open_source, carries_on, tells)
+        place = cls(folder, open_source, carries_on, tells, ports=ports)
         try:
             yield place
         finally:
@@ -65,8 +78,18 @@ class FolderPlace:
     def truncate(self, path: str, size: int) -> None:
         os.truncate(self.folder / path, size)
 
+    def silent(self) -> contextlib.AbstractContextManager[None]:
+        if not self.ports:
+            pytest.skip("no server, nobody to fall silent")
+        return frozen(*self.ports)
+
     def source(
-        self, model: str = "model", *, packed: bool = True, caps: Caps | None = None
+        self,
+        model: str = "model",
+        *,
+        packed: bool = True,
+        caps: Caps | None = None,
+        patience: Patience | None = None,
     ) -> Source:
-        self.opened.append(self.open_source(model, packed, caps))
+        self.opened.append(self.open_source(model, packed, caps, patience))
         return self.opened[-1]

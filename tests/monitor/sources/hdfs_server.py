@@ -23,9 +23,11 @@ from typing import Any
 
 import pytest
 
-from hps.monitor.source import Caps, Source
+from hps.monitor.source import Caps, Patience, Source
+from tests.monitor.sources.contract import LARGE
 from tests.monitor.sources.debian_programs import only_one, run, unpacked
 from tests.monitor.sources.folder_place import Opened
+from tests.monitor.sources.frozen import frozen
 
 _SECONDS = 60.0
 _PYSPARK = "pyspark-2.4.8"
@@ -53,13 +55,17 @@ log4j.appender.e.layout.ConversionPattern=%d{yy/MM/dd HH:mm:ss} %p %c{2}: %m%n
 """
 _JAVA = ["java", "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 _NODES = "org.apache.hadoop.hdfs.server"
+_SHELL = "org.apache.hadoop.fs.FsShell"
+# A file of the classes of `hadoop fs`, as Java reads it faster than jars (JEP 350).
+_ARCHIVE = "-XX:ArchiveClassesAtExit={}"
+_ARCHIVED = ("-XX:SharedArchiveFile={}", "-Xshare:auto", "-Xlog:disable")
 _LAUNCHER = """#!/bin/sh
 # What the script of Hadoop does for `hadoop fs`, and no more.
 command="$1"; shift
 if [ "$command" != fs ]; then
     echo "Error: $command is not COMMAND nor fully qualified CLASSNAME." >&2; exit 1
 fi
-exec {java} -cp "{classes}" org.apache.hadoop.fs.FsShell "$@"
+exec {java} -cp "{classes}" {shell} "$@"
 """
 
 
@@ -116,6 +122,7 @@ class Hdfs:
             ]
             try:
                 made._wait(processes)
+                made._archive(site)
                 yield made
             finally:
                 for process in processes:
@@ -126,10 +133,11 @@ class Hdfs:
     def launcher(self, *, knows_cluster: bool = True) -> Path:
         """The hadoop program, with the configuration of this cluster or with none."""
         path = self.folder / f"hadoop-{next(self.numbers)}"
+        java = [*_JAVA, *(option.format(self.folder / "fs.jsa") for option in _ARCHIVED)]
+        # A folder among the classes would make Java leave the archive alone.
+        shell = f"{_SHELL} -conf {self.folder / 'core-site.xml'}" if knows_cluster else _SHELL
         classes = ":".join(map(str, self.jars))
-        if knows_cluster:
-            classes = f"{self.folder}:{classes}"
-        path.write_text(_LAUNCHER.format(java=" ".join(_JAVA), classes=classes))
+        path.write_text(_LAUNCHER.format(java=" ".join(java), classes=classes, shell=shell))
         path.chmod(0o755)
         return path
 
@@ -138,6 +146,16 @@ class Hdfs:
         import hdfs
 
         return hdfs.InsecureClient(self.url, user="publisher", timeout=_SECONDS)
+
+    def _archive(self, site: Path) -> None:
+        command = self._command(_SHELL, site)
+        dump = ["-Xlog:disable", _ARCHIVE.format(self.folder / "fs.jsa")]
+        subprocess.run(
+            [command[0], *dump, *command[1:], "-ls", "/"],
+            check=True,
+            capture_output=True,
+            timeout=_SECONDS,
+        )
 
     def _command(self, name: str, site: Path) -> list[str]:
         return [*_JAVA, "-cp", ":".join(map(str, self.jars)), name, "-conf", str(site)]
@@ -170,6 +188,8 @@ class HdfsPlace:
     open_source: Opened
     carries_on: bool = True
     tells: bool = True
+    large: int = LARGE
+    slow: float = 10.0
     opened: list[Source] = field(default_factory=list)
 
     @classmethod
@@ -200,10 +220,18 @@ class HdfsPlace:
     def truncate(self, path: str, size: int) -> None:  # noqa: ARG002 - the port's
         pytest.skip("nobody can cut a file over WebHDFS of Hadoop 2.7")
 
+    def silent(self) -> contextlib.AbstractContextManager[None]:
+        return frozen(*self.hdfs.ports)
+
     def source(
-        self, model: str = "model", *, packed: bool = True, caps: Caps | None = None
+        self,
+        model: str = "model",
+        *,
+        packed: bool = True,
+        caps: Caps | None = None,
+        patience: Patience | None = None,
     ) -> Source:
-        self.opened.append(self.open_source(model, packed, caps))
+        self.opened.append(self.open_source(model, packed, caps, patience))
         return self.opened[-1]
 
 

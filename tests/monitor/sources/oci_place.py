@@ -17,6 +17,8 @@ from hps.oci.image import MANIFEST_TYPE
 from hps.oci.reference import Reference
 from hps.oci.registry import ManifestDocument
 from hps.oci.registry_client import RegistryClient
+from tests.monitor.sources.contract import LARGE
+from tests.monitor.sources.frozen import frozen
 from tests.oci.registry_server import RegistryServer
 
 TAG = "live"
@@ -35,6 +37,8 @@ class RegistryPlace:
     group: str
     carries_on: bool = True
     tells: bool = True
+    large: int = LARGE
+    slow: float = 2.0
     files: dict[str, bytes] = field(default_factory=dict)
     opened: list[Source] = field(default_factory=list)
     kept: set[Path] = field(default_factory=set)
@@ -77,6 +81,9 @@ class RegistryPlace:
         )
         self.opened.append(OciSource(place, patience, caps))
         return self.opened[-1]
+
+    def silent(self) -> contextlib.AbstractContextManager[None]:
+        return frozen(int(self.server.host.rpartition(":")[2]))
 
     def reference(self, model: str = "model") -> Reference:
         """Where a model is; names of models may hold what names of repositories may not."""

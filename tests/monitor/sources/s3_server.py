@@ -13,6 +13,7 @@ from botocore.config import Config
 
 from hps.monitor.source import Caps, Patience, Source
 from hps.monitor.sources.fsspec import FsspecPlace, FsspecSource
+from tests.monitor.sources.frozen import frozen
 from tests.server_env.conftest import PYTHON
 
 SWIFT = Path(__file__).parents[2] / "server_env" / "swift_server.py"
@@ -26,12 +27,10 @@ class S3Server:
 
     Args:
         url: of its S3 interface.
-        pid: of its one process.
         client: of botocore.
     """
 
     url: str
-    pid: int
     client: Any
 
     @classmethod
@@ -55,7 +54,7 @@ class S3Server:
                     config=Config(s3={"addressing_style": "path"}),
                 )
                 client.create_bucket(Bucket=BUCKET)
-                yield cls(url, process.pid, client)
+                yield cls(url, client)
                 client.close()
             finally:
                 process.kill()
@@ -74,6 +73,8 @@ class S3Place:
     folder: str
     carries_on: bool = True
     tells: bool = True
+    large: int = 8 << 20
+    slow: float = 5.0
     opened: list[Source] = field(default_factory=list)
 
     @classmethod
@@ -118,3 +119,6 @@ class S3Place:
         )
         self.opened.append(FsspecSource(place, patience, caps))
         return self.opened[-1]
+
+    def silent(self) -> contextlib.AbstractContextManager[None]:
+        return frozen(int(self.server.url.rpartition(":")[2]))

@@ -28,8 +28,12 @@ class TestFolder(SourceContract):
         folder = tmp_path / "published"
         folder.mkdir()
 
-        def opened(model: str, packed: bool, caps: Caps | None) -> Source:
-            return FsspecSource(_place(f"file://{folder}", model=model, packed=packed), None, caps)
+        def opened(
+            model: str, packed: bool, caps: Caps | None, patience: Patience | None
+        ) -> Source:
+            return FsspecSource(
+                _place(f"file://{folder}", model=model, packed=packed), patience, caps
+            )
 
         with FolderPlace.made(folder, opened) as made:
             yield made

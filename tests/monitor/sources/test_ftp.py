@@ -10,7 +10,7 @@ import pytest
 
 from hps.errors import ConfigError
 from hps.monitor.pull import pull
-from hps.monitor.source import Caps, Source, SourceError, Trouble
+from hps.monitor.source import Caps, Patience, Source, SourceError, Trouble
 from hps.monitor.sources.credentials import Secret
 from hps.monitor.sources.ftp import FtpPlace, FtpSource
 from tests.monitor.sources import ftp_servers
@@ -62,7 +62,7 @@ def ftp_place(
     authority: Authority | None = None,
     above: str = "/",
 ) -> "contextlib.AbstractContextManager[FolderPlace]":
-    def opened(model: str, packed: bool, caps: Caps | None) -> Source:
+    def opened(model: str, packed: bool, caps: Caps | None, patience: Patience | None) -> Source:
         place = FtpPlace(
             host="127.0.0.1",
             port=port,
@@ -75,9 +75,9 @@ def ftp_place(
             password=secret(password) if user else None,
             authority=None if authority is None else authority.path,
         )
-        return FtpSource(place, caps=caps)
+        return FtpSource(place, patience, caps)
 
-    return FolderPlace.made(folder, opened)
+    return FolderPlace.made(folder, opened, port)
 
 
 class TestPyftpdlib(SourceContract):

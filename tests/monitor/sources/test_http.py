@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from hps.errors import ConfigError
 from hps.monitor.pull import pull
-from hps.monitor.source import Caps, Source, SourceError, Trouble
+from hps.monitor.source import Caps, Patience, Source, SourceError, Trouble
 from hps.monitor.sources.credentials import Authorization, Basic, Secret
 from hps.monitor.sources.http import HttpPlace, HttpSource
 from tests.monitor.sources.contract import QUICK, SourceContract, all_of, donefile, trouble
@@ -29,7 +30,7 @@ def http_place(
     authorization: Authorization | None = None,
     authority: Path | None = None,
 ) -> "contextlib.AbstractContextManager[FolderPlace]":
-    def opened(model: str, packed: bool, caps: Caps | None) -> Source:
+    def opened(model: str, packed: bool, caps: Caps | None, patience: Patience | None) -> Source:
         place = HttpPlace(
             base=base,
             model=model,
@@ -38,9 +39,12 @@ def http_place(
             authorization=authorization,
             authority=authority,
         )
-        return HttpSource(place, caps=caps)
+        return HttpSource(place, patience, caps)
 
-    return FolderPlace.made(folder, opened, carries_on=carries_on and not plain, tells=not plain)
+    port = int(re.findall(r":(\d+)", base)[0])
+    return FolderPlace.made(
+        folder, opened, port, carries_on=carries_on and not plain, tells=not plain
+    )
 
 
 @pytest.fixture(scope="module")

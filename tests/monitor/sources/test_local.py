@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hps.monitor.pull import pull
-from hps.monitor.source import Caps, Source, SourceError, Trouble
+from hps.monitor.source import Caps, Patience, Source, SourceError, Trouble
 from hps.monitor.sources.local import LocalPlace, LocalSource
 from tests.monitor.sources.contract import QUICK, SourceContract, all_of, trouble
 from tests.monitor.sources.folder_place import FolderPlace
@@ -18,7 +18,7 @@ def place(tmp_path: Path) -> Iterator[FolderPlace]:
     folder = tmp_path / "published"
     folder.mkdir()
 
-    def opened(model: str, packed: bool, caps: Caps | None) -> Source:
+    def opened(model: str, packed: bool, caps: Caps | None, patience: Patience | None) -> Source:
         return LocalSource(
             LocalPlace(folder=folder, model=model, donefile="done", packed=packed), caps
         )

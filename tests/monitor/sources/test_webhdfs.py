@@ -18,7 +18,7 @@ from hps.monitor.sources.credentials import Secret
 from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
 from tests import servers
 from tests.monitor.sources.contract import all_of, donefile, noise, trouble
-from tests.monitor.sources.hdfs_server import Hdfs, HdfsPlace, hadoop_jars
+from tests.monitor.sources.hdfs_server import Hdfs, HdfsPlace
 from tests.monitor.sources.test_hadoop import HdfsContract
 from tests.servers import Behaviour, HostileServer
 
@@ -26,21 +26,12 @@ HASTY = Patience(connect=5.0, idle=0.3, total=2.0, minimum_rate=100_000, rate_wi
 TOKEN = "IAAEaHBzBGhwc2dlaGVpbQ"
 
 
-@pytest.fixture(scope="module")
-def hdfs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Hdfs]:
-    jars = hadoop_jars(request.config.cache.mkdir("hps-hadoop"))
-    with Hdfs.running(tmp_path_factory.mktemp("hdfs"), jars) as running:
-        yield running
-
-
 def webhdfs_place(
     hdfs: Hdfs, *, urls: tuple[str, ...] = (), token: Secret | None = None
 ) -> "contextlib.AbstractContextManager[HdfsPlace]":
     folder = f"/published-{next(hdfs.numbers)}"
 
-    def opened(model: str, packed: bool, caps: Caps | None) -> Source:
+    def opened(model: str, packed: bool, caps: Caps | None, patience: Patience | None) -> Source:
         place = WebHdfsPlace(
             urls=urls or (hdfs.url,),
             folder=folder,
@@ -50,7 +41,7 @@ def webhdfs_place(
             user="loader",
             token=token,
         )
-        return WebHdfsSource(place, caps=caps)
+        return WebHdfsSource(place, patience, caps)
 
     return HdfsPlace.made(hdfs, folder, opened)
 

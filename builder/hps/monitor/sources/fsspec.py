@@ -18,10 +18,10 @@ from hps.monitor.source import PIECE, Caps, Donefile, Found, Patience, Reading, 
 from hps.monitor.sources import fsspec_info
 from hps.monitor.sources.fsspec_faults import explained, trouble_of
 from hps.monitor.sources.operation import Operations
+from hps.monitor.sources.paced import paced
 from hps.monitor.sources.patient_call import PatientCalls
 from hps.store import url as address
 from hps.store.cancellation import Cancellation, Cancelled
-from hps.store.retry import Deadlines, Pace
 
 _LARGEST = 16  # pieces that one request asks for at most
 _QUICK = 1.0  # seconds for a request, below which the next one asks for more
@@ -124,7 +124,8 @@ class FsspecSource:
         file = self._call(work, lambda: _open(self._system(), path))
         try:
             held, end = start, most if found.size is None else min(found.size, most)
-            for block in self._blocks(work, file, start, end):
+            blocks = self._blocks(work, file, start, end)
+            for block in paced(blocks, self._patience, self.name):
                 held += len(block)
                 if held > self._caps.bytes:
                     raise too_large("bytes", self._caps.bytes, f"{held} and more")
@@ -145,9 +146,6 @@ class FsspecSource:
             )
 
     def _blocks(self, work: Cancellation, file: Any, start: int, end: int) -> Iterator[bytes]:
-        patience = self._patience
-        rate, window = patience.minimum_rate, patience.rate_window
-        pace = Pace(Deadlines(minimum_rate=rate, rate_window=window), time.monotonic())
         if start:
             self._call(work, lambda: file.seek(start))
         wanted, left = 1, end - start
@@ -159,12 +157,6 @@ class FsspecSource:
                 return
             left -= len(block)
             yield bytes(block)
-            if pace.is_too_slow(len(block), now):
-                raise SourceError(
-                    Trouble.STALLED,
-                    f"{self.name} sends too slowly",
-                    expected=f"{rate} bytes a second and more",
-                )
             wanted = min(wanted * 2, _LARGEST) if now - began < _QUICK else 1
 
     def _walk(self, work: Cancellation, top: str) -> Iterator[Found]:

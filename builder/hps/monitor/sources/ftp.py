@@ -30,6 +30,7 @@ from hps.monitor.sources.ftp_connection import Transfer, Watch
 from hps.monitor.sources.ftp_listing import Entry, Kind, wire_of
 from hps.monitor.sources.ftp_session import Login, Session
 from hps.monitor.sources.operation import Operations
+from hps.monitor.sources.paced import paced
 
 _PORTS = {"none": 21, "explicit": 21, "implicit": 990}
 
@@ -196,7 +197,7 @@ class FtpSource:
     def _pieces(self, path: str, transfer: Transfer, found: Found, start: int) -> Iterator[bytes]:
         received, size = start, found.size
         try:
-            for piece in transfer.pieces():
+            for piece in paced(transfer.pieces(), self._patience, self.name):
                 received += len(piece)
                 if received > self._caps.bytes:
                     raise too_large("bytes", self._caps.bytes, f"{received} and more")

@@ -29,6 +29,7 @@ from hps.monitor.sources.credentials import Secret
 from hps.monitor.sources.hadoop_output import Listed
 from hps.monitor.sources.hadoop_program import Done, FailedError, Program
 from hps.monitor.sources.operation import Operations
+from hps.monitor.sources.paced import paced
 from hps.store.cancellation import Cancellation
 
 _MILLISECOND = 0.001
@@ -159,7 +160,7 @@ class HadoopSource:
             with contextlib.closing(
                 self._program().stream(work, "-cat", output.escaped(path))
             ) as pieces:
-                for piece in pieces:
+                for piece in paced(pieces, self._patience, self.name):
                     received += len(piece)
                     if found.size is not None and received > found.size:
                         raise SourceError(
