@@ -9,16 +9,15 @@ from typing import Literal
 import pytest
 
 from hps.monitor.source import Patience
+from hps.monitor.sources.credentials import Secret
 from hps.monitor.sources.ftp import FtpPlace, FtpSource
 from hps.publish.folders.ftp import FtpFolder
 from hps.publish.in_folder import FolderDestination
 from tests.monitor.sources import ftp_servers
-from tests.monitor.sources.ftp_servers import USER
-from tests.monitor.sources.test_ftp import authority, cache, secret
+from tests.monitor.sources.ftp_servers import PASSWORD, USER
 from tests.oci.registry_server import Authority
 from tests.publish.contract import DestinationContract, Shop
 
-__all__ = ["authority", "cache"]
 network = pytest.mark.network  # Debian's vsftpd and proftpd
 
 
@@ -48,7 +47,7 @@ def ftp_shop(
         donefile="done",
         tls=tls,
         user=user,
-        password=secret() if user else None,
+        password=Secret(variable="P", environment={"P": PASSWORD}) if user else None,
         authority=None if authority is None else authority.path,
     )
     return Shop(
@@ -57,7 +56,7 @@ def ftp_shop(
         lambda: {path.name for path in folder.iterdir()},
         carries_on=carries_on,
         gapless=gapless,
-        wait=lambda: wait_for_size(folder, 1 << 20),
+        wait=lambda: wait_for_size(folder, 1 << 19),
     )
 
 

@@ -12,11 +12,9 @@ from hps.publish.folders.hadoop import HadoopFolder
 from hps.publish.folders.webhdfs import WebHdfsFolder
 from hps.publish.in_folder import FolderDestination
 from tests.monitor.sources.hdfs_server import Hdfs
-from tests.monitor.sources.test_hadoop import hdfs
 from tests.publish.contract import DestinationContract, Shop, content
 from tests.publish.releases import made
 
-__all__ = ["hdfs"]
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 

@@ -6,17 +6,16 @@ import pytest
 
 from hps.errors import PublishError
 from hps.monitor.source import Patience
-from hps.monitor.sources.credentials import Authorization
+from hps.monitor.sources.credentials import Authorization, Basic, Secret
 from hps.monitor.sources.http import HttpPlace, HttpSource
 from hps.publish.folders.http import HttpAddress, HttpFolder
 from hps.publish.in_folder import FolderDestination
 from hps.publish.publish import Names
 from tests.monitor.sources.http_servers import Nginx
-from tests.monitor.sources.test_http import basic, nginx, program
+from tests.publish.conftest import HTTP_PASSWORD, HTTP_USER
 from tests.publish.contract import DestinationContract, Shop, content
 from tests.publish.releases import made
 
-__all__ = ["nginx", "program"]
 pytestmark = pytest.mark.network  # Debian's nginx, where the system has none
 
 
@@ -47,6 +46,10 @@ def http_shop(
     )
 
 
+def basic(password: str) -> Basic:
+    return Basic(HTTP_USER, Secret(variable="P", environment={"P": password}))
+
+
 class TestNginx(DestinationContract):
     """PUT, then MOVE."""
 
@@ -66,14 +69,14 @@ class TestNginxInPlace(DestinationContract):
 def test_with_a_password_over_tls(nginx: Nginx, tmp_path: Path) -> None:
     release = made(tmp_path, 1)
     shop = http_shop(
-        nginx, nginx.tls_url, authorization=basic(tmp_path), authority=nginx.authority.path
+        nginx, nginx.tls_url, authorization=basic(HTTP_PASSWORD), authority=nginx.authority.path
     )
     shop.publish(release)
     assert shop.seen(tmp_path / "pull")[0] == content(release)
     wrong = http_shop(
         nginx,
         nginx.tls_url,
-        authorization=basic(tmp_path, "wrong"),
+        authorization=basic("wrong"),
         authority=nginx.authority.path,
     )
     with pytest.raises(PublishError, match="401") as caught:
