@@ -14,10 +14,10 @@ import time
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from hps.config.monitor import PaddleServing, WatchedModel
 from hps.digest import Digest
@@ -50,6 +50,7 @@ _TERMS = Terms(
     rules=Rules(keep=1, retry=Backoff(first=0.01, most=0.05), repeat=Backoff(first=0.02, most=0.1)),
     pace=Pace(settle=0.02, quiet=0.1, blind=0.1),
 )
+_TODAY = releases.NOW + timedelta(minutes=1)
 _OWN = {".hps-generation", "fluid_time_file"}
 _LONG_AGO = 1_700_000_000
 
@@ -271,10 +272,25 @@ def _hashes_below(top: int) -> Hashes:
     return frozenset(found)
 
 
+def rules(trust: Trust, **fields: Any) -> ModelPolicy:
+    """What a host asks of a model."""
+    given = {"name": NAME, "channel": "stable", "trust": trust, "keys": (releases.trusted(),)}
+    return ModelPolicy(**{**given, **fields})
+
+
 class Monitored:
     """A monitor of one model, in a thread of its own, with waits of hundredths of seconds."""
 
-    def __init__(self, folder: Path, source: Source, trust: Trust, *, spare: int = 1 << 20) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: Source,
+        policy: ModelPolicy,
+        *,
+        spare: int = 1 << 20,
+        interval: float = 0.02,
+        today: Callable[[], datetime] = lambda: _TODAY,
+    ) -> None:
         self.folder = folder
         self._source = source
         self._stop = threading.Event()
@@ -287,26 +303,25 @@ class Monitored:
                 "patience": {"total": PATIENCE.total, "minimum-rate": 1024},
             }
         )
-        policy = ModelPolicy(name=NAME, channel="stable", trust=trust, keys=(releases.trusted(),))
         (folder / "served").mkdir()
         (folder / "state").mkdir()
         assert isinstance(settings.server, PaddleServing)
-        steps = Steps(
+        self.steps = Steps(
             settings,
             policy,
             source,
             PaddleServingModel(settings.server, NAME),
             Generations(folder / "state" / NAME),
             self._stop,
-            today=lambda: releases.NOW + timedelta(minutes=1),
+            today=today,
             effort=_EFFORT,
         )
         self.metrics, pulse = Metrics([NAME], self._nothing), Pulse()
         self.runner = Runner(
             NAME,
             folder / "state" / NAME,
-            steps,
-            _TERMS,
+            self.steps,
+            replace(_TERMS, interval=interval),
             metrics=self.metrics,
             pulse=pulse,
             stop=self._stop,

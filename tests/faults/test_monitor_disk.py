@@ -12,7 +12,7 @@ import pytest
 from hps.model.policy import Trust
 from hps.monitor.sources.local import LocalPlace, LocalSource
 from tests.faults.disks import mounted
-from tests.faults.monitored import CAPS, FolderShelf, Live, Monitored, Publisher, eventually
+from tests.faults.monitored import CAPS, FolderShelf, Live, Monitored, Publisher, eventually, rules
 from tests.faults.test_monitor_owned import Shop
 from tests.servers import HostileServer
 
@@ -58,7 +58,7 @@ def test_a_full_disk_leaves_what_is_live_alone(tmp_path: Path, packed: bool) -> 
     shelf = FolderShelf(tmp_path / "published")
     publisher = Publisher(shelf, model, Trust.SIGNATURE, random.Random(7))
     with mounted(tmp_path / "disk", "4M") as disk:
-        monitored = Monitored(disk, LocalSource(place, CAPS), Trust.SIGNATURE, spare=0)
+        monitored = Monitored(disk, LocalSource(place, CAPS), rules(Trust.SIGNATURE), spare=0)
         live = Live(monitored.live, publisher.published)
         publisher.publish()
         monitored.thread.start()

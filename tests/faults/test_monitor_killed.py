@@ -25,7 +25,10 @@ EVERY = os.environ.get("HPS_EVERY_STEP") == "1"
 SEED = int(os.environ.get("HPS_SEED") or random.SystemRandom().randrange(10**6))
 SHARE = 1.0 if EVERY else 0.02
 
-pytestmark = pytest.mark.skipif(not can_trace(), reason="the tracer knows Linux on x86-64")
+pytestmark = [
+    pytest.mark.skipif(not can_trace(), reason="the tracer knows Linux on x86-64"),
+    pytest.mark.timeout(3600 if EVERY else 900),
+]
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ from tests.faults.monitored import (
     Publisher,
     Shelf,
     eventually,
+    rules,
 )
 from tests.faults.network_namespace import Cable, cabled
 from tests.faults.network_proxy import FINE, HTTP_KINDS, KINDS, Fault, Proxy
@@ -49,6 +50,8 @@ MEMORY = Path("/dev/shm")
 SEED = int(os.environ.get("HPS_SEED") or random.SystemRandom().randrange(10**6))
 STEPS = int(os.environ.get("HPS_FAULTS") or 150)
 BIG = "HPS_FAULTS" in os.environ
+pytestmark = pytest.mark.timeout(6 * 3600 if BIG else 900)
+_TOLD = 250  # steps between two lines of a big run
 RECOVERY = 60.0  # seconds; a bound for machines that are busy, not what it takes
 # What a publisher does wrong; the name says the reason for which it is refused.
 _WRONGS = ("tampered", "half", "gone", "older", "stranger")
@@ -192,7 +195,7 @@ class Storm:
         self.chance = random.Random(seed)
         self.publisher = Publisher(road.shelf, road.model, road.trust, self.chance)
         address = ("", 0) if proxy is None else proxy.address
-        self.monitored = Monitored(folder, road.open(address), road.trust)
+        self.monitored = Monitored(folder, road.open(address), rules(road.trust))
         self.live = Live(self.monitored.live, self.publisher.published)
         self.kinds: Counter[str] = Counter()
         self.recoveries: list[float] = []
@@ -204,8 +207,10 @@ class Storm:
         try:
             self.publisher.publish()
             self.recover()
-            for _ in range(steps):
+            for number in range(1, steps + 1):
                 self.step()
+                if number % _TOLD == 0:
+                    print(f"{number} steps {dict(self.kinds)}", flush=True)
             self.recover()
         finally:
             self.calm()
