@@ -9,7 +9,7 @@ import pytest
 from hps.monitor.pull import pull
 from hps.monitor.source import Caps, Patience, Source, SourceError, Trouble
 from hps.monitor.sources.local import LocalPlace, LocalSource
-from tests.monitor.sources.contract import QUICK, SourceContract, all_of, trouble
+from tests.monitor.sources.contract import QUICK, Place, SourceContract, all_of, trouble
 from tests.monitor.sources.folder_place import FolderPlace
 
 
@@ -28,7 +28,12 @@ def place(tmp_path: Path) -> Iterator[FolderPlace]:
 
 
 class TestLocal(SourceContract):
-    """The contract."""
+    """The contract; there is no network to be patient with."""
+
+    def test_a_place_that_sends_too_slowly_is_given_up(self, place: Place) -> None:
+        place.put("model", b"data")
+        source = place.source(patience=Patience(minimum_rate=1 << 50, rate_window=0.0))
+        assert all_of(source, source.model()[0]) == (0, b"data")
 
 
 @pytest.mark.parametrize("kind", ["link", "folder-link", "fifo"])
