@@ -27,6 +27,7 @@ PURE = (
     "monitor/backoff.py monitor/events.py monitor/journal_record.py monitor/look.py "
     "monitor/sighting.py monitor/state.py monitor/transitions.py monitor/update.py "
     "monitor/words.py monitor/reasons.py monitor/page/markup.py monitor/page/render.py "
+    "publish/precedence.py "
     "layer/entry.py oci/image.py build/graph.py build/kept.py build/reasons.py "
     "build/licences.py build/sbom.py release/provenance.py sdk/catalogue.py "
     "sdk/config_pbtxt.py sdk/package.py sdk/wheel.py"
