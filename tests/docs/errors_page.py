@@ -110,6 +110,7 @@ _ADVICE = {
     "monitor-overtaken": "let one monitor only run for a model",
     "journal-damaged": "`hps monitor repair MODEL`, then compare `status` with what is served",
     "stopped": "nothing: the next start does the step again",
+    "generation-altered": "find out who wrote into the monitor's files; publish the model anew",
     "staging-lost": "nothing: the model is pulled again; find out who removed files of the monitor",
 }
 _REASONS = """\

@@ -149,7 +149,7 @@ def test_a_group_with_more_members_than_this_host_has_is_refused(publisher: Publ
     publisher.release(7, members=("det", "rec", "cls"))
     assert refused(publisher.folder) == (
         "set-mismatch",
-        "cls is there, and is no member of the group",
+        "cls: it is there, and is no member of the group",
     )
     shutil.rmtree(publisher.folder / "cls")
     reason, text = refused(publisher.folder)
@@ -176,7 +176,7 @@ def test_a_changed_byte_of_any_member_is_found(publisher: Publisher, member: str
     (publisher.folder / member / "weights").write_text(f"{member} 9\n")
     reason, text = refused(publisher.folder)
     assert reason == "digest-mismatch"
-    assert text.startswith(f"{member}: ")
+    assert text.startswith(f"{member}/weights: ")
 
 
 @pytest.mark.parametrize("member", MEMBERS)

@@ -1,6 +1,7 @@
 """The hands of a model, one step at a time: what came of it, and how it is to be taken."""
 
 import errno
+import hashlib
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hps.errors import HpsError
-from hps.monitor.events import Done, Due, Event, Failed, Offered, Served
+from hps.model.policy import ModelPolicy, Trust
+from hps.monitor.events import Done, Due, Event, Failed, Offered, Served, Wish
 from hps.monitor.look import Look
 from hps.monitor.recording import moment
 from hps.monitor.server import Fault, ServerError
@@ -17,7 +19,7 @@ from hps.monitor.sighting import Mark
 from hps.monitor.state import State
 from hps.monitor.transitions import Outcome, Step
 from hps.monitor.update import advance
-from tests.monitor.looked_after import LookedAfter
+from tests.monitor.looked_after import NAME, LookedAfter
 from tests.monitor.test_logs import restored
 from tests.monitor.test_runner import release
 
@@ -162,3 +164,67 @@ def test_told_to_end_it_stops_between_two_pieces(one: LookedAfter) -> None:
 def test_waiting_is_nothing_to_be_done(one: LookedAfter, step: Step) -> None:
     with pytest.raises(ValueError, match="nothing to be done"):
         do(one, step)
+
+
+CHECKED = {"verify": "checksums"}
+
+
+def listed(version: int) -> dict[str, bytes]:
+    weights = f"{version}\n".encode()
+    return {
+        "weights": weights,
+        "SHA256SUMS": f"{hashlib.sha256(weights).hexdigest()}  weights\n".encode(),
+    }
+
+
+@pytest.fixture
+def checked(tmp_path: Path) -> Iterator[LookedAfter]:
+    policy = ModelPolicy(name=NAME, trust=Trust.CHECKSUMS)
+    yield LookedAfter(tmp_path, policy=policy, settings=CHECKED)
+    release(tmp_path)
+
+
+def alter(one: LookedAfter, number: int) -> None:
+    """Write into a generation, as root can, whatever its mode; the size stays."""
+    weights = one.state / "generations" / str(number) / "weights"
+    weights.chmod(0o644)
+    weights.write_bytes(b"9\n")
+    weights.chmod(0o444)
+
+
+def test_a_rollback_to_files_that_somebody_changed_is_none(checked: LookedAfter) -> None:
+    for version in (1, 2):
+        checked.publish(version, listed(version))
+        assert checked.anew() == 0
+    alter(checked, 1)
+    checked.ask(Wish.ROLLBACK, 1)
+    assert checked.anew() == 5
+    assert checked.served == "2"
+    assert checked.counted("failures") == {("inspect", "generation-altered"): 1}
+    checked.publish(3, listed(3))
+    assert checked.anew() == 0
+    assert checked.served == "3"
+
+
+def test_a_rollback_is_held_against_what_was_said_once(checked: LookedAfter) -> None:
+    for version in (1, 2):
+        checked.publish(version, listed(version))
+        assert checked.anew() == 0
+    checked.ask(Wish.ROLLBACK, 1)
+    assert checked.anew() == 0
+    assert checked.served == "1"
+    assert checked.counted("failures") == {}
+
+
+def test_a_live_generation_that_somebody_changed_is_not_loaded_again(checked: LookedAfter) -> None:
+    checked.publish(1, listed(1))
+    assert checked.anew() == 0
+    alter(checked, 1)
+    checked.world.loaded.clear()
+    checked.world.active = None
+    assert checked.anew() == 5
+    assert not checked.world.loaded
+    mishap = checked.status.observed.mishap
+    assert mishap is not None
+    assert mishap.reason == "generation-altered"
+    assert "weights" in mishap.detail

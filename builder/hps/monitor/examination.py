@@ -38,7 +38,8 @@ class RefusedError(HpsError):
 
     def __init__(self, refusals: tuple[Refusal, ...]) -> None:
         self.refusals = refusals
-        super().__init__(refusals[0].text, details=tuple(one.text for one in refusals[1:]))
+        first, *others = (f"{one.path}: {one.text}" if one.path else one.text for one in refusals)
+        super().__init__(first, details=tuple(others))
 
     @property
     def reason(self) -> Reason:
@@ -176,6 +177,25 @@ def hold(
 ) -> None:
     """Hold a folder against what is said of it, byte by byte; raises RefusedError."""
     refusals = check_folder(tree, files, beside=beside, staged=True, watch=bar.watch)
+    if refusals:
+        raise RefusedError(refusals)
+
+
+def hold_again(folder: Path, policy: ModelPolicy, watch: Callable[[int], object]) -> None:
+    """Hold a generation, or a member of one, against what was said of it when it was let in.
+
+    Where nobody signed it, against its checksums; without any, there is nothing to be said. Nor is
+    there when the keys of that time are trusted no more: it was let in, and users have it.
+
+    Raises:
+        RefusedError: it is another one by now.
+    """
+    if policy.trust is Trust.NONE:
+        return
+    release = release_in(folder, policy)
+    files = _listed(folder)[1] if release is None else release.files
+    beside = checksums.NAMES if release is None else ()
+    refusals = check_folder(folder, files, beside=beside, watch=watch) if files else ()
     if refusals:
         raise RefusedError(refusals)
 

@@ -148,7 +148,7 @@ def _check_beside(tree: Path, members: Sequence[str]) -> None:
     """Nothing lies there that no member answers for."""
     for name in sorted(one.name for one in tree.iterdir()):
         if name not in members:
-            told = f"{name} is there, and is no member of the group"
+            told = "it is there, and is no member of the group"
             raise RefusedError((Refusal(Reason.SET_MISMATCH, told, name),))
 
 
@@ -160,7 +160,7 @@ def _about(member: str) -> Iterator[None]:
     except RefusedError as error:
         raise RefusedError(
             tuple(
-                Refusal(one.reason, f"{member}: {one.text}", f"{member}/{one.path}".rstrip("/"))
+                Refusal(one.reason, one.text, f"{member}/{one.path}".rstrip("/"))
                 for one in error.refusals
             )
         ) from error

@@ -170,6 +170,7 @@ _HERE = {
     "disk-unusable": Told("the disk of this host", _DISK),
     "staging": Told("files could not be unpacked on this host", _DISK),
     "staging-lost": Told("what was pulled is gone", ""),
+    "generation-altered": Told("somebody changed its files on this host", _INTRUDER),
     "stopped": Told("the monitor was stopped", ""),
     "monitor-busy": Told("another monitor looks after it", "stop one of the two monitors"),
     "monitor-overtaken": Told("another monitor took it over", "stop one of the two monitors"),

@@ -21,6 +21,7 @@ from hps.monitor.examination import (
     Examined,
     RefusedError,
     examine,
+    hold_again,
     identity_of,
     lay_out,
     release_in,
@@ -38,7 +39,6 @@ from hps.monitor.transitions import Outcome, Step, outcome_of, outcome_of_error
 from hps.monitor.tree import remove_tree
 
 _PULLED = "pulled"
-_LOST = "staging-lost"  # reason: what lay on this host's disk is not there any more
 _PREPARING = frozenset({Step.PULL, Step.VERIFY, Step.STAGE})
 
 
@@ -68,6 +68,8 @@ class Steps:
 
     Attributes:
         failure: what made the last step fail; None when it was done.
+        held: the generation whose bytes this process has held against what was signed, and that
+            no server has loaded since.
     """
 
     settings: WatchedModel
@@ -81,6 +83,7 @@ class Steps:
     effort: Effort = field(default_factory=Effort)
     prepared: Prepared = field(default_factory=Prepared)
     failure: HpsError | None = None
+    held: int = 0
 
     def do(self, due: Due, state: State, beat: Callable[[], object] = lambda: None) -> Event:
         """Do a step, and tell what came of it; only faults of this program are raised.
@@ -94,7 +97,7 @@ class Steps:
         try:
             if due.step in _PREPARING:
                 return self._prepare(due, state, beat)
-            return self._serve(due, state)
+            return self._serve(due, state, beat)
         except HpsError as error:
             self.failure = error
             return _failed(due.step, error)
@@ -119,19 +122,21 @@ class Steps:
         if due.step is Step.STAGE and held.examined is not None:
             self.generations.publish(due.number, held.examined.tree)
             self.generations.discard(due.number)
+            self.held = due.number
             return Done(Step.STAGE)
         raise LostError("what was pulled is not in the hands of this process")
 
-    def _serve(self, due: Due, state: State) -> Event:
+    def _serve(self, due: Due, state: State, beat: Callable[[], object]) -> Event:
         """From a generation on this host to the one that answers."""
         generation = Generation(due.number, self.generations.path(due.number))
-        if due.step in {Step.INSPECT, Step.LOAD} and not generation.folder.is_dir():
-            raise LostError(f"generation {due.number} was removed from this host")
+        if due.step in {Step.INSPECT, Step.LOAD}:
+            self._hold_again(generation, beat)
         match due.step:
             case Step.INSPECT:
                 self.server.inspect(generation)
             case Step.LOAD:
                 self.server.load(generation)
+                self.held = 0
             case Step.ASK:
                 return Served(self.server.live())
             case Step.PROBE:
@@ -173,15 +178,33 @@ class Steps:
         moved = busy is not None and not mark.is_like(busy.mark)
         return Done(Step.PULL, identity, mark if moved else None)
 
-    def _verify(
-        self, due: Due, pulled: Pulled, state: State, beat: Callable[[], object]
-    ) -> Examined:
+    def _hold_again(self, generation: Generation, beat: Callable[[], object]) -> None:
+        """Files that were verified a while ago may have been written into since."""
+        if not generation.folder.is_dir():
+            raise LostError(f"generation {generation.number} was removed from this host")
+        if self.held == generation.number:
+            return
+        members, watch = self.settings.members, self._watch(beat)
+        try:
+            for folder in [generation.folder / one for one in members] or [generation.folder]:
+                hold_again(folder, self.policy, watch)
+        except RefusedError as error:
+            told = f"generation {generation.number} was changed on this host: {error.message}"
+            raise AlteredError(told) from error
+        self.held = generation.number
+
+    def _watch(self, beat: Callable[[], object]) -> Callable[[int], object]:
         def watch(_: int) -> None:
             if self.stop.is_set():
                 raise StoppedError("the monitor is told to end")
             beat()
 
-        members = self.settings.members
+        return watch
+
+    def _verify(
+        self, due: Due, pulled: Pulled, state: State, beat: Callable[[], object]
+    ) -> Examined:
+        watch, members = self._watch(beat), self.settings.members
         tree = lay_out(
             pulled,
             self.generations.staging(due.number),
@@ -210,15 +233,24 @@ class StoppedError(HpsError):
 class LostError(HpsError):
     """What was staged on this host is not there any more; it is pulled again."""
 
-    reference = _LOST
+    reference = "staging-lost"
     exit_code = 8
+
+
+class AlteredError(LostError):
+    """A generation on this host is not what was verified any more; it is not loaded."""
+
+    reference = "generation-altered"
+    exit_code = 5
 
 
 def _failed(step: Step, error: HpsError) -> Failed:
     if isinstance(error, RefusedError):
         return Failed(step, outcome_of(error.reason), str(error.reason), _told(error))
-    if isinstance(error, LostError) or (step in _PREPARING and _is_missing(error)):
-        return Failed(step, Outcome.GONE, _LOST, _told(error))
+    if isinstance(error, LostError):
+        return Failed(step, Outcome.GONE, error.reference, _told(error))
+    if step in _PREPARING and _is_missing(error):
+        return Failed(step, Outcome.GONE, LostError.reference, _told(error))
     outcome, reason = outcome_of_error(error)
     return Failed(step, outcome, reason, _told(error), getattr(error, "after", None))
 
