@@ -165,7 +165,8 @@ def publish(
 
     It is verified as its readers would, held against the number that is published, brought there
     under a name of its own, and then renamed: the archive, its manifest (NAME.sig), and the
-    donefile last. Ctrl-C leaves the old release whole. A DIR is packed first.
+    donefile last. Ctrl-C leaves the old release whole. A DIR is packed first; one that holds the
+    members of a group, a folder for each, is published as that group.
 
     \b
     DESTINATION is one of
