@@ -79,7 +79,7 @@ def test_alarms_are_about_metrics_labels_and_values_that_there_are() -> None:
 
 @pytest.mark.network
 def test_prometheus_takes_the_alarms(pytestconfig: pytest.Config) -> None:
-    root = unpacked(pytestconfig.cache.mkdir("prometheus"), "prometheus")  # type: ignore[union-attr]
+    root = unpacked(pytestconfig.cache.mkdir("prometheus"), "prometheus")
     promtool = root / "usr" / "bin" / "promtool"
     subprocess.run([promtool, "check", "rules", ALERTS], check=True, capture_output=True)
 
