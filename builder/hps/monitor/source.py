@@ -58,6 +58,20 @@ class SourceError(HpsError):
         self.after = after
 
 
+def no_model(name: str, *, packed: bool) -> SourceError:
+    """There is a donefile, and nothing of the model beside it."""
+    return SourceError(Trouble.MISSING, f"there is no {'' if packed else 'file in '}{name}")
+
+
+def no_regular_file(title: str) -> SourceError:
+    """A link, a device or a folder stands where a file of a model is to be."""
+    return SourceError(
+        Trouble.MALFORMED,
+        f"{title} is no regular file",
+        hint="a model holds files and folders only: replace links by what they lead to",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long one network step may take; all times in seconds.

@@ -14,7 +14,17 @@ from typing import Any, TypeVar
 
 from hps.errors import ConfigError
 from hps.monitor.look import agree, too_large
-from hps.monitor.source import PIECE, Caps, Donefile, Found, Patience, Reading, SourceError, Trouble
+from hps.monitor.source import (
+    PIECE,
+    Caps,
+    Donefile,
+    Found,
+    Patience,
+    Reading,
+    SourceError,
+    Trouble,
+    no_regular_file,
+)
 from hps.monitor.sources import fsspec_info
 from hps.monitor.sources.fsspec_faults import explained, trouble_of
 from hps.monitor.sources.operation import Operations
@@ -174,7 +184,7 @@ class FsspecSource:
                 if entry.get("type") == "file" and not entry.get("islink"):
                     yield fsspec_info.found(path, entry, self._protocol())
                 elif entry.get("type") != "directory" or entry.get("islink"):
-                    raise self._unfit(path)
+                    raise no_regular_file(f"{path[:200]!r} at {self.name}")
                 elif path.count("/") >= self._caps.depth:
                     raise too_large("folders below each other", self._caps.depth, path[:200])
                 else:
@@ -189,15 +199,8 @@ class FsspecSource:
         if info.get("type") != "file":
             if info.get("type") == "directory":
                 raise SourceError(Trouble.MISSING, f"{path!r} is a folder and no file")
-            raise self._unfit(name or path)
+            raise no_regular_file(f"{(name or path)[:200]!r} at {self.name}")
         return fsspec_info.found(name, info, self._protocol())
-
-    def _unfit(self, path: str) -> SourceError:
-        return SourceError(
-            Trouble.MALFORMED,
-            f"{path[:200]!r} at {self.name} is no plain file",
-            hint="a model holds files and folders only: replace links by what they lead to",
-        )
 
     @contextlib.contextmanager
     def _operation(self) -> Iterator[Cancellation]:

@@ -23,6 +23,8 @@ from hps.monitor.source import (
     Reading,
     SourceError,
     Trouble,
+    no_model,
+    no_regular_file,
 )
 from hps.monitor.sources import ftp_replies as replies
 from hps.monitor.sources.credentials import Secret
@@ -122,12 +124,12 @@ class FtpSource:
             if self._place.packed:
                 entry = self._look(self._path(""))
                 if entry is None:
-                    raise self._missing()
+                    raise no_model(self.name, packed=self._place.packed)
                 return (found_of("", entry),)
             self._wires.clear()
             found = [self._settled(path, entry) for path, entry in self._walk()]
         if not found:
-            raise self._missing()
+            raise no_model(self.name, packed=self._place.packed)
         return tuple(sorted(found, key=lambda each: each.path.encode()))
 
     @contextlib.contextmanager
@@ -243,7 +245,7 @@ class FtpSource:
 
         entry = self._ask(path, look)
         if entry is not None and entry.kind is not Kind.FILE:
-            raise self._unfit(path)
+            raise no_regular_file(self._title(path))
         return entry
 
     def _walk(self) -> Iterator[tuple[str, Entry]]:
@@ -262,7 +264,7 @@ class FtpSource:
                 if entry.kind is Kind.FILE:
                     yield path, entry
                 elif entry.kind is not Kind.FOLDER:
-                    raise self._unfit(self._path(path))
+                    raise no_regular_file(self._title(self._path(path)))
                 elif path.count("/") >= self._caps.depth:
                     raise too_large("folders below each other", self._caps.depth, path[:200])
                 else:
@@ -354,17 +356,6 @@ class FtpSource:
 
     def _title(self, path: str) -> str:
         return f"{self.name.partition('://')[0]}://{self._place.host}/{path.lstrip('/')}"
-
-    def _missing(self) -> SourceError:
-        what = "" if self._place.packed else "file in "
-        return SourceError(Trouble.MISSING, f"there is no {what}{self.name}")
-
-    def _unfit(self, path: str) -> SourceError:
-        return SourceError(
-            Trouble.MALFORMED,
-            f"{self._title(path)} is no regular file",
-            hint="a model holds files and folders only: replace links by what they lead to",
-        )
 
 
 def login_of(place: FtpPlace, password: str, context: ssl.SSLContext) -> Login:

@@ -23,6 +23,8 @@ from hps.monitor.source import (
     Reading,
     SourceError,
     Trouble,
+    no_model,
+    no_regular_file,
 )
 from hps.monitor.sources import hadoop_output as output
 from hps.monitor.sources.credentials import Secret
@@ -121,11 +123,11 @@ class HadoopSource:
             if self._place.packed:
                 found = self._look(work, path)
                 if found is None:
-                    raise self._missing()
+                    raise no_model(self.name, packed=self._place.packed)
                 return (found,)
             files = self._files(work, path)
         if not files:
-            raise self._missing()
+            raise no_model(self.name, packed=self._place.packed)
         return tuple(sorted(files, key=lambda each: each.path.encode()))
 
     @contextlib.contextmanager
@@ -186,7 +188,7 @@ class HadoopSource:
                 return None
             raise
         if listed.kind != "-":
-            raise self._unfit(path)
+            raise no_regular_file(self._title(path))
         return listed.found("", self._sum(work, path) if listed.resolution > 1 else None)
 
     def _files(self, work: Cancellation, folder: str) -> list[Found]:
@@ -213,7 +215,7 @@ class HadoopSource:
             raise too_large("files and folders", self._caps.files, len(entries))
         for entry in entries:
             if entry.kind == "l" or not entry.path:
-                raise self._unfit(f"{folder}/{entry.path}")
+                raise no_regular_file(self._title(f"{folder}/{entry.path}"))
             if entry.path.count("/") > self._caps.depth:
                 raise too_large("folders below each other", self._caps.depth, entry.path[:200])
         return [entry for entry in entries if entry.kind == "-"]
@@ -238,7 +240,7 @@ class HadoopSource:
         self._check(path, done)
         entries = output.listed(done.output.splitlines(), path)
         if len(entries) != 1 or entries[0].path:
-            raise self._unfit(path)
+            raise no_regular_file(self._title(path))
         return entries[0]
 
     def _sum(self, work: Cancellation, path: str) -> str | None:
@@ -285,17 +287,6 @@ class HadoopSource:
 
     def _title(self, path: str) -> str:
         return self.name.removesuffix(self._path("").lstrip("/")) + path.lstrip("/")
-
-    def _missing(self) -> SourceError:
-        what = "" if self._place.packed else "file in "
-        return SourceError(Trouble.MISSING, f"there is no {what}{self.name}")
-
-    def _unfit(self, path: str) -> SourceError:
-        return SourceError(
-            Trouble.MALFORMED,
-            f"{self._title(path)} is no regular file",
-            hint="a model holds files and folders only: replace links by what they lead to",
-        )
 
 
 def _portions(paths: list[str]) -> Iterator[list[str]]:

@@ -22,6 +22,7 @@ from hps.monitor.source import (
     Reading,
     SourceError,
     Trouble,
+    no_regular_file,
 )
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -168,7 +169,7 @@ class LocalSource:
                     if stat.S_ISREG(state.st_mode):
                         yield _from_state(path, state)
                     elif not stat.S_ISDIR(state.st_mode):
-                        raise _unfit(self._model / path)
+                        raise no_regular_file(str(self._model / path))
                     elif path.count("/") >= self._caps.depth:
                         raise too_large("folders below each other", self._caps.depth, path[:200])
                     else:
@@ -216,7 +217,7 @@ def _opened(path: Path) -> Iterator[int]:
 def _found(path: str, descriptor: int, place: Path) -> Found:
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode):
-        raise _unfit(place)
+        raise no_regular_file(str(place))
     return _from_state(path, state)
 
 
@@ -238,14 +239,6 @@ def _from_state(path: str, state: os.stat_result) -> Found:
 def _compare(before: Found, after: Found, path: Path) -> None:
     if not agree(before, after):
         raise SourceError(Trouble.CHANGED, f"{path} changed while it was read")
-
-
-def _unfit(path: Path) -> SourceError:
-    return SourceError(
-        Trouble.MALFORMED,
-        f"{path} is no regular file",
-        hint="a model holds files and folders only: replace links by what they lead to",
-    )
 
 
 @contextlib.contextmanager

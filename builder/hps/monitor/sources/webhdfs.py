@@ -23,6 +23,8 @@ from hps.monitor.source import (
     Reading,
     SourceError,
     Trouble,
+    no_model,
+    no_regular_file,
 )
 from hps.monitor.sources import http_faults
 from hps.monitor.sources.credentials import Secret
@@ -122,11 +124,11 @@ class WebHdfsSource:
             if self._place.packed:
                 status = self._status(asked, self._path(""))
                 if status is None:
-                    raise self._missing()
+                    raise no_model(self.name, packed=self._place.packed)
                 return (self._identified(asked, self._path(""), status),)
             found = [found_of(path, status, asked.clock) for path, status in self._walk(asked)]
         if not found:
-            raise self._missing()
+            raise no_model(self.name, packed=self._place.packed)
         return tuple(sorted(found, key=lambda each: each.path.encode()))
 
     @contextlib.contextmanager
@@ -180,7 +182,7 @@ class WebHdfsSource:
                 return None
             raise
         if status.kind != "FILE":
-            raise self._unfit(path)
+            raise no_regular_file(self._title(path))
         return status
 
     def _identified(self, asked: Asked, path: str, status: Status) -> Found:
@@ -219,7 +221,7 @@ class WebHdfsSource:
                 if status.kind == "FILE":
                     yield path, status
                 elif status.kind != "DIRECTORY":
-                    raise self._unfit(self._path(path))
+                    raise no_regular_file(self._title(self._path(path)))
                 elif path.count("/") >= self._caps.depth:
                     raise too_large("folders below each other", self._caps.depth, path[:200])
                 else:
@@ -305,17 +307,6 @@ class WebHdfsSource:
 
     def _title(self, path: str) -> str:
         return f"{address.redact(self._urls[0]).rstrip('/')}{path}"
-
-    def _missing(self) -> SourceError:
-        what = "" if self._place.packed else "file in "
-        return SourceError(Trouble.MISSING, f"there is no {what}{self.name}")
-
-    def _unfit(self, path: str) -> SourceError:
-        return SourceError(
-            Trouble.MALFORMED,
-            f"{self._title(path)} is no regular file",
-            hint="a model holds files and folders only: replace links by what they lead to",
-        )
 
 
 def _check(url: str) -> None:
