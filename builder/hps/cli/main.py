@@ -6,17 +6,17 @@ completion stay fast.
 
 import contextlib
 import errno
-import importlib
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
 from hps import __version__
+from hps.cli.verbs import Verbs
 from hps.errors import BuildError, HpsError
 
 # A disk that is full, broken or closed, or too many open files: not what a bug looks like.
@@ -54,20 +54,8 @@ _VERBS = {
 }
 
 
-class _Verbs(click.Group):
-    """Imports the module of a verb when the verb is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(_VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in _VERBS:
-            return None
-        module = importlib.import_module(f"hps.cli.{_VERBS[cmd_name][0]}")
-        command: click.Command = module.command
-        return command
+class _Verbs(Verbs):
+    verbs: ClassVar = {name: (module, "command") for name, (module, _) in _VERBS.items()}
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         del ctx

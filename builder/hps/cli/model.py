@@ -1,32 +1,19 @@
 """`hps model`: pack, sign, publish and verify model releases."""
 
-import importlib
+from typing import ClassVar
 
 import click
 
-_VERBS = {
-    "pack": "model_pack",
-    "sign": "model_pack",
-    "publish": "model_publish",
-    "verify": "model_verify",
-}
+from hps.cli.verbs import Verbs
 
 
-class _Verbs(click.Group):
-    """Imports the module of a verb when the verb is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(_VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in _VERBS:
-            return None
-        command: click.Command = getattr(
-            importlib.import_module(f"hps.cli.{_VERBS[cmd_name]}"), cmd_name
-        )
-        return command
+class _Verbs(Verbs):
+    verbs: ClassVar = {
+        "pack": ("model_pack", "pack"),
+        "sign": ("model_pack", "sign"),
+        "publish": ("model_publish", "publish"),
+        "verify": ("model_verify", "verify"),
+    }
 
 
 @click.group(cls=_Verbs)

@@ -1,15 +1,15 @@
 """`hps monitor`: watch sources, verify what they offer, and swap it into model servers."""
 
-import importlib
 import os
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 from click.core import ParameterSource
 
+from hps.cli.verbs import Verbs
 from hps.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,23 +17,21 @@ if TYPE_CHECKING:
 
     from hps.config.monitor import Monitor
 
-_VERBS = ("status", "history", "rollback", "hold", "release", "approve", "refuse", "repair")
 
-
-class _Verbs(click.Group):
-    """Imports the module of the verbs when one is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(_VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in _VERBS:
-            return None
-        module = importlib.import_module("hps.cli.monitor_verbs")
-        command: click.Command = getattr(module, cmd_name)
-        return command
+class _Verbs(Verbs):
+    verbs: ClassVar = {
+        name: ("monitor_verbs", name)
+        for name in (
+            "status",
+            "history",
+            "rollback",
+            "hold",
+            "release",
+            "approve",
+            "refuse",
+            "repair",
+        )
+    }
 
 
 @click.group(cls=_Verbs, invoke_without_command=True)

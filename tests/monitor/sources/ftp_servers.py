@@ -2,20 +2,18 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.monitor.sources.debian_programs import libraries, unpacked
+from tests.monitor.sources.processes import free_ports, listening
 from tests.oci.registry_server import Authority
 
 USER, PASSWORD = "loader", "correct horse: battery"
-_SECONDS = 20.0
 _VSFTPD = ("vsftpd", "libwrap0")
 _PROFTPD = (
     "proftpd-core", "proftpd-mod-crypto", "libhiredis0.14", "libmemcached11", "libmemcachedutil2",
@@ -118,7 +116,7 @@ def vsftpd(
     root = _root(cache, _VSFTPD)
     run = folder.parent
     (run / "empty").mkdir()
-    port = _free_port()
+    (port,) = free_ports(1)
     more = _VSFTPD_WRITES if writes else ""
     if authority is not None:
         more += _VSFTPD_TLS.format(
@@ -131,7 +129,7 @@ def vsftpd(
         _VSFTPD_CONF.format(port=port, folder=folder, empty=run / "empty", more=more)
     )
     command = [str(root / "usr/sbin/vsftpd"), str(configuration)]
-    with _process(command, libraries(root), port):
+    with listening(command, port, environment=libraries(root)):
         yield port
 
 
@@ -139,7 +137,7 @@ def vsftpd(
 def proftpd(cache: Path, folder: Path, authority: Authority) -> Iterator[int]:
     """proftpd with TLS, which demands that sessions are reused, and MLSD."""
     root = _root(cache, _PROFTPD)
-    run, port = folder.parent, _free_port()
+    run, (port,) = folder.parent, free_ports(1)
     hashed = subprocess.run(
         ["openssl", "passwd", "-5", PASSWORD], check=True, capture_output=True, text=True
     )
@@ -158,7 +156,7 @@ def proftpd(cache: Path, folder: Path, authority: Authority) -> Iterator[int]:
         )
     )
     command = [str(root / "usr/sbin/proftpd"), "-n", "-q", "-c", str(configuration)]
-    with _process(command, libraries(root), port):
+    with listening(command, port, environment=libraries(root)):
         yield port
 
 
@@ -166,33 +164,3 @@ def _root(cache: Path, packages: tuple[str, ...]) -> Path:
     if os.geteuid() != 0:
         pytest.skip("FTP servers change their root, which only root may")
     return unpacked(cache, *packages)
-
-
-def _free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        return port
-
-
-@contextlib.contextmanager
-def _process(command: list[str], environment: Mapping[str, str], port: int) -> Iterator[None]:
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
-        try:
-            _wait_for(process, port)
-            yield
-        finally:
-            process.terminate()
-            process.wait(_SECONDS)
-
-
-def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
-    end = time.monotonic() + _SECONDS
-    while time.monotonic() < end:
-        assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{process.args!r} does not listen")

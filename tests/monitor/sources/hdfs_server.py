@@ -7,9 +7,7 @@ this machine's pip and apt are set up.
 import contextlib
 import itertools
 import json
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import tarfile
@@ -28,6 +26,7 @@ from tests.monitor.sources.contract import LARGE
 from tests.monitor.sources.debian_programs import only_one, run, unpacked
 from tests.monitor.sources.folder_place import Opened
 from tests.monitor.sources.frozen import frozen
+from tests.monitor.sources.processes import free_ports
 
 _SECONDS = 60.0
 _PYSPARK = "pyspark-2.4.8"
@@ -108,7 +107,7 @@ class Hdfs:
     @classmethod
     @contextlib.contextmanager
     def running(cls, folder: Path, jars: list[Path]) -> "Iterator[Hdfs]":
-        made = cls(folder, jars, _free_ports(5))
+        made = cls(folder, jars, free_ports(5))
         site = folder / "core-site.xml"
         site.write_text(_site(made))
         name_node = made._command(f"{_NODES}.namenode.NameNode", site)
@@ -293,15 +292,3 @@ def _take(archive: Path, folder: Path) -> None:
                 with (folder / f"{name}.jar").open("wb") as file:
                     shutil.copyfileobj(content, file)
     assert not wanted, f"not in {archive.name}: {sorted(wanted)}"
-
-
-def _free_ports(count: int) -> tuple[int, ...]:
-    """Ports below those that the system gives to outgoing connections."""
-    found: list[int] = []
-    for port in random.sample(range(20_000, 32_000), 1000):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            found.append(port)
-        if len(found) == count:
-            return tuple(found)
-    raise AssertionError("no free ports")

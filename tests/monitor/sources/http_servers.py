@@ -4,18 +4,15 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.monitor.sources.debian_programs import unpacked
+from tests.monitor.sources.processes import free_ports, listening
 from tests.oci.registry_server import Authority
-
-SECONDS = 20.0
 
 _CONFIGURATION = """
 daemon off; worker_processes 1; pid {run}/pid; error_log {run}/error.log; user {user};
@@ -85,7 +82,7 @@ class Nginx:
         run.mkdir()
         published.mkdir()
         authority = Authority.make(run)
-        ports = _free_ports(2)
+        ports = free_ports(2)
         made = cls(published, run, ports[0], ports[1], authority)
         hashed = subprocess.run(
             ["openssl", "passwd", "-apr1", password], check=True, capture_output=True, text=True
@@ -99,16 +96,16 @@ class Nginx:
             _CONFIGURATION.format(port=ports[0], user=_owner(), tls=tls, **names)
         )
         command = [program, "-c", str(run / "conf"), "-p", str(run), "-e", str(run / "error.log")]
-        with _process(command, ports):
+        with listening(command, *ports):
             yield made
 
 
 @contextlib.contextmanager
 def python_server(folder: Path) -> Iterator[str]:
     """Python's http.server: HTTP/1.0, Last-Modified alone, no ranges; gives its address."""
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory"]
-    with _process([*command, str(folder), str(port)], (port,)):
+    with listening([*command, str(folder), str(port)], port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -126,33 +123,3 @@ def find_nginx(folder: Path) -> str:
 def _owner() -> str:
     """The worker reads what only this user may read."""
     return re.sub(r"\W", "", os.environ.get("USER") or "root")
-
-
-def _free_ports(count: int) -> tuple[int, ...]:
-    with contextlib.ExitStack() as stack:
-        held = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in held:
-            each.bind(("127.0.0.1", 0))
-        return tuple(each.getsockname()[1] for each in held)
-
-
-@contextlib.contextmanager
-def _process(command: list[str], ports: tuple[int, ...]) -> Iterator[None]:
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            for port in ports:
-                _wait_for(process, port)
-            yield
-        finally:
-            process.terminate()
-            process.wait(SECONDS)
-
-
-def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
-    end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        assert process.poll() is None, f"{process.args!r} ended with {process.returncode}"
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"{process.args!r} does not listen")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.monitor.sources.ftp_lab import FtpLab, listing, say, silent_data
 from tests.monitor.sources.ftp_servers import PASSWORD, USER, pyftpdlib
-from tests.monitor.sources.http_servers import _free_ports, _process
+from tests.monitor.sources.processes import free_ports, listening
 from tests.monitor.weaknesses.drop_in import Made, ftp, model, pack, packed, tree, write
 
 DOS = {
@@ -61,14 +61,14 @@ def test_w17_a_server_that_is_away_is_asked_again(drop_in: Made, tmp_path: Path)
     source = tmp_path / "published"
     pack(source / "m.tar.gz", model(1))
     (source / "donefile").touch()
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     monitor = drop_in(*packed(f"http://127.0.0.1:{port}"))
     monitor.until_log("warning look-failed m", "reason=unreachable")
     command = [monitor.command()[0], "-m", "http.server", "--bind", "127.0.0.1", "--directory"]
     for version in (1, 2):  # it comes, goes, and comes
         pack(source / "m.tar.gz", model(version))
         (source / "donefile").write_text(str(version))
-        with _process([*command, str(source), str(port)], (port,)):
+        with listening([*command, str(source), str(port)], port):
             assert monitor.until_live(version) == model(version)
         failures = len(monitor.lines("warning look-failed m"))
         monitor.until_log("warning look-failed m", times=failures + 1)

@@ -7,7 +7,7 @@ REST API of Hadoop 2.7 and 3.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -153,23 +153,12 @@ class WebHdfsSource:
         try:
             with self._operations.one() as work, contextlib.ExitStack() as answers:
                 asked = Asked(self._transport, self._patience, work, answers)
-                asked.client = self._client(asked)
+                place = replace(self._place, urls=self._urls)
+                asked.client = client_of(place, asked, self._patience)
                 yield asked
         finally:
             if self._operations.is_closed:  # a connection was in use when `close` came by
                 self._transport.close()
-
-    def _client(self, asked: Asked) -> Any:
-        """A client of the package; a token is read anew each time, as it may be replaced."""
-        hdfs = package()
-        urls = ";".join(self._urls)
-        timeout = (self._patience.connect, self._patience.idle)
-        if self._place.token is not None:
-            token = self._place.token.read()
-            return hdfs.TokenClient(urls, token, session=asked, timeout=timeout)
-        if self._place.kerberos:
-            return kerberos().KerberosClient(urls, session=asked, timeout=timeout)
-        return hdfs.InsecureClient(urls, self._place.user, session=asked, timeout=timeout)
 
     def _status(self, asked: Asked, path: str) -> Status | None:
         """What the name node says of a file; None when there is none."""
@@ -307,6 +296,21 @@ class WebHdfsSource:
 
     def _title(self, path: str) -> str:
         return f"{address.redact(self._urls[0]).rstrip('/')}{path}"
+
+
+def client_of(place: WebHdfsPlace, asked: Asked, patience: Patience) -> Any:
+    """A client of the package; a token is read anew each time, as it may be replaced.
+
+    Raises:
+        SourceError: UNUSABLE: a package is not installed, or the token cannot be read.
+    """
+    hdfs, urls = package(), ";".join(place.urls)
+    timeout = (patience.connect, patience.idle)
+    if place.token is not None:
+        return hdfs.TokenClient(urls, place.token.read(), session=asked, timeout=timeout)
+    if place.kerberos:
+        return kerberos().KerberosClient(urls, session=asked, timeout=timeout)
+    return hdfs.InsecureClient(urls, place.user, session=asked, timeout=timeout)
 
 
 def _check(url: str) -> None:

@@ -16,9 +16,9 @@ from hps.errors import FetchError, UsageError
 from hps.monitor.source import Found, Patience, SourceError, Trouble
 from hps.monitor.sources import http_faults
 from hps.monitor.sources.operation import Operations
-from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
+from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource, client_of
 from hps.monitor.sources.webhdfs_answers import trouble_of
-from hps.monitor.sources.webhdfs_requests import Asked, LostError, kerberos, package
+from hps.monitor.sources.webhdfs_requests import Asked, LostError, package
 from hps.publish.content import Content, Sent
 from hps.publish.destination import TakenError, look_by
 from hps.store import url as address
@@ -131,7 +131,7 @@ class WebHdfsFolder:
         title = self._title(name)
         with self._operations.one() as work, contextlib.ExitStack() as answers:
             asked = Asked(self._transport, self._patience, work, answers)
-            asked.client = self._client(asked)
+            asked.client = client_of(self._place, asked, self._patience)
             try:
                 yield asked
             except LostError as lost:
@@ -160,16 +160,6 @@ class WebHdfsFolder:
                     f"cannot write {title}: the answer is not that of WebHDFS",
                     hint="name the HTTP address of the name node or of HttpFS",
                 ) from error
-
-    def _client(self, asked: Asked) -> Any:
-        hdfs, urls = package(), ";".join(self._place.urls)
-        timeout = (self._patience.connect, self._patience.idle)
-        if self._place.token is not None:
-            token = self._place.token.read()
-            return hdfs.TokenClient(urls, token, session=asked, timeout=timeout)
-        if self._place.kerberos:
-            return kerberos().KerberosClient(urls, session=asked, timeout=timeout)
-        return hdfs.InsecureClient(urls, self._place.user, session=asked, timeout=timeout)
 
     def _path(self, name: str) -> str:
         return f"/{self._place.folder.strip('/')}/{name}".replace("//", "/")
