@@ -99,6 +99,10 @@ class Place:
     def verify(self, *words: str) -> int:
         return self.model("verify", "m", "--key", "keys/k.pub", *words)
 
+    def to(self, destination: str) -> int:
+        (self.folder / "there").mkdir(exist_ok=True)
+        return self.model("publish", "m", "--to", destination, "--key", "keys/k.pub")
+
     def change(self, path: str, data: bytes) -> "Place":
         (self.folder / path).write_bytes(data)
         return self
@@ -216,8 +220,13 @@ WAYS: dict[tuple[str, str], Callable[[Place], int]] = {
     ("hps model pack", "the folder"): lambda p: p.pack(),
     ("hps model sign", "it is signed"): lambda p: p.packed().model("sign", "m", "--key", "other"),
     ("hps model sign", "the folder"): lambda p: p.model("sign", "m", "--key", "other"),
-    ("hps model publish", "the place"): lambda p: p.packed().model(
-        "publish", "m", "--to", "gopher://example.org", "--key", "keys/k.pub"
+    ("hps model publish", "it is published"): lambda p: (
+        p.packed().to("there") or p.to("there")  # the same once more
+    ),
+    ("hps model publish", "the place"): lambda p: p.packed().to("gopher://example.org"),
+    ("hps model publish", "monitors"): lambda p: p.packed().change("m/weights", b"2\n").to("there"),
+    ("hps model publish", "its number"): lambda p: (
+        p.packed().to("there") or p.pack("--sequence", "6") or p.to("there")
     ),
     ("hps model verify", "all is good"): lambda p: p.packed().verify(),
     ("hps model verify", "there is no such"): lambda p: p.verify(),
