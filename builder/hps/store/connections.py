@@ -145,8 +145,12 @@ def _watched(connection: socket.socket) -> socket.socket:
     What TLS wraps it into takes the descriptor away, hence a second one of the same connection.
     """
     exchange = current.get()
-    twin = exchange.watches.enter_context(connection.dup())
-    exchange.watches.enter_context(exchange.cancellation.watching(twin))
+    try:
+        twin = exchange.watches.enter_context(connection.dup())
+        exchange.watches.enter_context(exchange.cancellation.watching(twin))
+    except BaseException:  # called off already: nobody else has it yet
+        connection.close()
+        raise
     return connection
 
 
