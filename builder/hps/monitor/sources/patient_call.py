@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 from hps.monitor.source import SourceError, Trouble
 from hps.store.cancellation import Cancellation
 
+CALL = "hps-source-call"  # the name of their threads
 _MOST = 4  # calls of one place that hang
 
 _Result = TypeVar("_Result")
@@ -46,7 +47,7 @@ class PatientCalls:
             raise self._stalled(f"{_MOST} calls that hang")
         ours, theirs = socket.socketpair()
         outcome = _Outcome()
-        thread = threading.Thread(target=_run, args=(call, outcome, theirs), daemon=True)
+        thread = threading.Thread(target=_run, args=(call, outcome, theirs), name=CALL, daemon=True)
         with ours:
             thread.start()
             try:
