@@ -134,7 +134,7 @@ def test_a_monitor_is_watched_asked_and_stopped(running: Running) -> None:
     running.live(2)
     assert running.served() == "version 2"
     page = requests.get(running.url, timeout=10).text
-    assert "generation 2 live" in page
+    assert "generation 2: " in page
     swaps = 'hps_monitor_swaps_total{cause="source",model="ocr"} 2.0'
     assert swaps in requests.get(running.url + "metrics", timeout=10).text
 

@@ -18,6 +18,7 @@ from hps.monitor.runner import Runner
 
 _LONG = 600.0  # seconds after which a run that ends is the first one to end again
 _BUG = 1  # exit code
+_STANDBY = 10.0  # seconds between two looks whether another monitor still has the model
 _BETWEEN = 60.0  # seconds on top of a wait, in which the next run begins
 
 
@@ -75,6 +76,8 @@ class Keeper(threading.Thread):
                 return
             falls = 1 if time.monotonic() - began > _LONG else falls + 1
             wait = self._waits.delay(falls, random.random())  # noqa: S311 - spreads retries
+            if isinstance(self.fault, OwnershipError):
+                wait = min(wait, _STANDBY)
             self._tell(self.fault, again=falls > 1)
             self._show(self.fault, wait)
             if self._once or self._told.wait(wait):
