@@ -201,7 +201,7 @@ class NotReproducibleError(HpsError):
 
 
 class PublishError(HpsError):
-    """An image could not be handed over: to Docker, to a registry, to a running server."""
+    """An image or a model could not be handed over: to Docker, a registry, a store, a server."""
 
     reference = "publish-failed"
     exit_code = 8

@@ -10,6 +10,7 @@ Each answer is x, the number in the code, in the weights, in the settings of the
 of the configuration that the weights were made for, and of the one that Triton loaded.
 """
 
+import abc
 import array
 import http.client
 import json
@@ -38,7 +39,7 @@ class Told:
     mixed: int = 0
 
 
-class Client(threading.Thread):
+class Client(threading.Thread, abc.ABC):
     """Asks at a constant rate, on one connection that stays."""
 
     protocol = ""
@@ -71,11 +72,13 @@ class Client(threading.Thread):
             due = max(due + 1 / self.rate, time.monotonic())  # late ones are not made up for
         self.close()
 
+    @abc.abstractmethod
     def ask(self, x: int) -> list[int]:
-        raise NotImplementedError
+        """What the model answers: see `run`."""
 
+    @abc.abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """End the connection."""
 
 
 class GrpcClient(Client):

@@ -37,7 +37,7 @@ class Shown:
         return (self._found(),)
 
     def read(self, found: Found, offset: int = 0) -> AbstractContextManager[Reading]:
-        raise NotImplementedError
+        raise AssertionError(f"a look reads no file of a model: {found}, {offset}")
 
     def close(self) -> None:
         """Nothing is open."""

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.sources.hdfs_server import Hdfs, hadoop_jars
+from tests.monitor.sources.hdfs_server import hdfs
 from tests.monitor.sources.http_servers import Nginx, find_nginx
 from tests.oci.registry_server import Authority
 
+__all__ = ["hdfs"]
 HTTP_USER, HTTP_PASSWORD = "publisher", "correct horse: battery"
 
 
@@ -35,14 +36,4 @@ def nginx_program(tmp_path_factory: pytest.TempPathFactory) -> str:
 def nginx(nginx_program: str, tmp_path: Path) -> Iterator[Nginx]:
     """A server with a folder of its own."""
     with Nginx.running(tmp_path, nginx_program, HTTP_USER, HTTP_PASSWORD) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def hdfs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Hdfs]:
-    """A cluster."""
-    jars = hadoop_jars(request.config.cache.mkdir("hps-hadoop"))
-    with Hdfs.running(tmp_path_factory.mktemp("hdfs"), jars) as running:
         yield running

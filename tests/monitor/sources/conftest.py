@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.monitor.sources.hdfs_server import Hdfs, hadoop_jars
+from tests.monitor.sources.hdfs_server import hdfs
 from tests.monitor.sources.s3_server import S3Server
 from tests.oci.registry_server import RegistryServer
+
+__all__ = ["hdfs"]
 
 
 @pytest.fixture(scope="session")
@@ -20,14 +22,4 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServe
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """An object store."""
     with S3Server.running(tmp_path_factory.mktemp("swift")) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def hdfs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Hdfs]:
-    """A cluster."""
-    jars = hadoop_jars(request.config.cache.mkdir("hps-hadoop"))
-    with Hdfs.running(tmp_path_factory.mktemp("hdfs"), jars) as running:
         yield running

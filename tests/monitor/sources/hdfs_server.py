@@ -292,3 +292,13 @@ def _take(archive: Path, folder: Path) -> None:
                 with (folder / f"{name}.jar").open("wb") as file:
                     shutil.copyfileobj(content, file)
     assert not wanted, f"not in {archive.name}: {sorted(wanted)}"
+
+
+@pytest.fixture(scope="session")
+def hdfs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Hdfs]:
+    """A cluster."""
+    jars = hadoop_jars(request.config.cache.mkdir("hps-hadoop"))
+    with Hdfs.running(tmp_path_factory.mktemp("hdfs"), jars) as running:
+        yield running
