@@ -27,9 +27,9 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument(
         "--triton",
-        type=Path,
+        type=lambda text: Path(text).resolve(),
         required=True,
-        help="a folder with bin, backends and lib; the suite keeps one in .pytest_cache/d/triton",
+        help="a folder with bin, backends and lib; the suite keeps one below .pytest_cache/d/triton",
     )
     arguments.add_argument("--times", type=int, default=5)
     given = arguments.parse_args()

@@ -66,7 +66,7 @@ def test_a_rollback_of_an_operator_is_a_row_of_its_own_and_says_who() -> None:
 def test_a_number_that_is_given_again_is_another_row() -> None:
     telling = Telling().live(1).offer(2).do(Step.PULL).offer(3)
     # The source has taken it back: the update is forgotten, and its number comes again.
-    telling.fail(Outcome.CONTENT, "expired")
+    telling.fail(Outcome.CONTENT, "rollback")
     telling.offer(4).do(*STEPS)
     numbers = [number for number, *_ in shown(telling)]
     assert numbers[-1] == 1

@@ -34,7 +34,7 @@ STATE = State(
     update=UPDATE,
     live=Kept(4, "content 4"),
     kept=(Kept(2, "content 2"), Kept(3, "content 3")),
-    barred=(Barred(1, "content 1", "expired"),),
+    barred=(Barred(1, "content 1", "rollback"),),
     highest=5,
     processed=MARK,
     known=KNOWN,
@@ -115,7 +115,7 @@ def test_a_step_that_is_never_due_there_is_refused() -> None:
 def test_the_list_of_what_is_not_let_in_stays_bounded() -> None:
     barred: tuple[Barred, ...] = ()
     for number in range(500):
-        barred = with_barred(barred, Barred(number, f"content {number}", "expired"))
+        barred = with_barred(barred, Barred(number, f"content {number}", "rollback"))
     assert len(barred) == 128
     barred = with_barred(barred, Barred(500, barred[0].identity, "rollback"))
     assert (len(barred), barred[-1].reason) == (128, "rollback")

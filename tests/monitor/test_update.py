@@ -154,21 +154,21 @@ def test_the_sequence_counts_when_it_is_live_and_the_time_when_it_is_verified() 
 @pytest.mark.parametrize("step", PREPARED)
 def test_content_that_fails_before_the_server_sees_it_is_refused(step: Step) -> None:
     play = Play().live(1).offer(2).do(*PREPARED[: PREPARED.index(step)])
-    play.fail(Outcome.CONTENT, "expired")
+    play.fail(Outcome.CONTENT, "rollback")
     assert play.place() == (Phase.REFUSED, Step.NOTHING)
     assert play.state.live is not None
     assert play.state.live.number == 1
     assert play.state.processed == mark(2)
     if step is not Step.PULL:
-        assert play.state.reason_against("content 2") == "expired"
+        assert play.state.reason_against("content 2") == "rollback"
 
 
 def test_refused_content_is_known_again_and_not_verified_again() -> None:
-    play = Play().live(1).offer(2).do(Step.PULL).fail(Outcome.CONTENT, "expired")
+    play = Play().live(1).offer(2).do(Step.PULL).fail(Outcome.CONTENT, "rollback")
     play.offer(3).do(Step.PULL, identity="content 2")
     assert play.place() == (Phase.REFUSED, Step.NOTHING)
     assert play.state.update is not None
-    assert play.state.update.reason == "expired"
+    assert play.state.update.reason == "rollback"
     assert play.state.last_mark == mark(3)
 
 

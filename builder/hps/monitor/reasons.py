@@ -111,7 +111,7 @@ _RELEASES = {
         "its number belongs to another release", f"{_NEXT_NUMBER} if you know why"
     ),
     Reason.FAST_FORWARD: Told("its number leaps ahead", _NEXT_NUMBER),
-    Reason.EXPIRED: Told("it has expired", "release it again"),
+    Reason.EXPIRED: Told("it has expired", "release it again, or look at the clock of this host"),
     Reason.NOT_YET_VALID: Told("it was issued in the future, by this host's clock", _CLOCK),
     Reason.CLOCK_BEHIND: Told("this host's clock was set back", _CLOCK),
     Reason.SET_MISMATCH: Told("a file is missing or too much", _HONEST),

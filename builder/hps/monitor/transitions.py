@@ -231,7 +231,8 @@ _FAULTS = {
     Fault.DISK: Outcome.PASSING,
 }
 # What nobody trusted has signed, or what differs from what was signed, may have been changed on
-# the way by a faulty network: its bytes are pulled once more. What was signed is what it is.
+# the way by a faulty network: its bytes are pulled once more. What was signed is what it is;
+# only whether it has expired is said by this host's clock, which may be wrong today.
 _REASONS = {
     **dict.fromkeys(Reason, Outcome.BROKEN),
     Reason.WRONG_ROLE: Outcome.CONTENT,
@@ -243,7 +244,6 @@ _REASONS = {
     Reason.ROLLBACK: Outcome.CONTENT,
     Reason.EQUIVOCATION: Outcome.CONTENT,
     Reason.FAST_FORWARD: Outcome.CONTENT,
-    Reason.EXPIRED: Outcome.CONTENT,
     Reason.NOT_YET_VALID: Outcome.PASSING,
     Reason.CLOCK_BEHIND: Outcome.PASSING,
 }
