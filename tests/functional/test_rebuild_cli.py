@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from hps import canonical
-from hps.digest import Blob, Digest
+from hps.digest import Digest
 from hps.lock import text
 from hps.lock.records import Lock
 from hps.oci.attachment import Attachment
-from hps.oci.image import MANIFEST_TYPE, Image
+from hps.oci.image import MANIFEST_TYPE, Image, ImageLayer
 from hps.oci.image import manifest as make_manifest
 from hps.oci.layout import check_layout, read_layout, write_layout
 from hps.oci.layout_reading import open_layout
@@ -100,7 +100,7 @@ def tampered(image: Image, layout: Path, to: Path, old: bytes, new: bytes) -> Im
             data = data.replace(old, new)
             place = to.with_suffix(".blobs") / Digest.of(data).hex
             place.write_bytes(data)
-        layers.append(Blob(Digest.of(data), len(data)))
+        layers.append(ImageLayer(Digest.of(data), len(data)))
         places[layers[-1].digest] = place
     config = json.loads(image.config)
     config["rootfs"]["diff_ids"] = [str(layer.digest) for layer in layers]

@@ -16,7 +16,7 @@ from hps.derivation.sandbox import Command
 from hps.errors import PublishError, RunError, SandboxError, StoreCorruptError, UsageError
 from hps.oci.docker import DockerSandbox, load_layout
 from hps.oci.engine import Engine, Mount, Run, run_arguments
-from hps.oci.image import Image, assemble
+from hps.oci.image import Image, ImageLayer, assemble
 from hps.oci.layout import write_layout
 from tests.oci.images import Blobs, busybox, busybox_image, layer_tar, settings
 
@@ -89,7 +89,7 @@ def test_a_layer_with_other_bytes_moves_no_tag(engine: Engine, blobs: Blobs, ima
     layer = blobs.add(layer_tar({"opt/new": b"as the configuration says"}))
     other = blobs.add(layer_tar({"opt/new": b"something else"}))
     new = assemble(image.reference, settings(), [layer], platform="linux/amd64", epoch=0)
-    damaged = dataclasses.replace(new, layers=(other,))
+    damaged = dataclasses.replace(new, layers=(ImageLayer.of(other),))
     with pytest.raises(PublishError, match="Docker refused demo:busybox") as caught:
         engine.load(damaged, blobs.path)
     assert "diffID" in str(caught.value.got)

@@ -37,6 +37,31 @@ _REFERENCE = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*:\w[\w.-]{0,127}"
 
 
 @dataclass(frozen=True, slots=True)
+class ImageLayer(Blob):
+    """A layer as a manifest lists it: a blob, its media type, and what is inside.
+
+    Args:
+        digest: of the blob.
+        size: of the blob, in bytes.
+        media_type: how the tar is packed; layers that hps makes are plain.
+        uncompressed: digest of the plain tar where the blob is packed.
+    """
+
+    media_type: str = LAYER_TYPE
+    uncompressed: Digest | None = None
+
+    @property
+    def diff_id(self) -> Digest:
+        """The digest of the plain tar (config.md, `rootfs.diff_ids`)."""
+        return self.uncompressed or self.digest
+
+    @classmethod
+    def of(cls, blob: Blob) -> "ImageLayer":
+        """A blob as a layer: itself, or a plain tar."""
+        return blob if isinstance(blob, cls) else cls(blob.digest, blob.size)
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """An assembled image: the two documents, and the layers that they name, lowest first.
 
@@ -45,14 +70,14 @@ class Image:
         platform: for instance linux/amd64 or linux/arm64/v8.
         config: the bytes of the configuration.
         manifest: the bytes of the manifest.
-        layers: blob of each layer; for images that hps makes its digest is the diff_id.
+        layers: blob of each layer, packed or not.
     """
 
     reference: str | None
     platform: str
     config: bytes
     manifest: bytes
-    layers: tuple[Blob, ...]
+    layers: tuple[ImageLayer, ...]
 
     @property
     def digest(self) -> Digest:
@@ -78,12 +103,13 @@ def assemble(
     Args:
         reference: what `image_reference` gave, or None for an image without a name.
         settings: `[targets.NAME.image]`.
-        layers: uncompressed tars, lowest first.
+        layers: lowest first; plain blobs are uncompressed tars.
         platform: linux/amd64 or linux/arm64.
         epoch: seconds since 1970, for every time stamp.
     """
-    config = image_config(settings, layers, platform=platform, epoch=epoch)
-    return Image(reference, platform, config, manifest(config, layers), tuple(layers))
+    all_layers = tuple(map(ImageLayer.of, layers))
+    config = image_config(settings, all_layers, platform=platform, epoch=epoch)
+    return Image(reference, platform, config, manifest(config, all_layers), all_layers)
 
 
 def image_reference(project: str, target: str) -> str:
@@ -109,7 +135,7 @@ def image_config(
 
     Args:
         settings: `[targets.NAME.image]`.
-        layers: uncompressed tars, lowest first: their digests are the diff_ids.
+        layers: lowest first; plain blobs are uncompressed tars.
         platform: linux/amd64 or linux/arm64.
         epoch: seconds since 1970, for `created` and every history entry.
     """
@@ -131,7 +157,10 @@ def image_config(
                 **{key: value for key, value in optional.items() if value},
             },
             "history": [{"created": created, "created_by": HISTORY} for _ in layers],
-            "rootfs": {"type": "layers", "diff_ids": [str(layer.digest) for layer in layers]},
+            "rootfs": {
+                "type": "layers",
+                "diff_ids": [str(ImageLayer.of(layer).diff_id) for layer in layers],
+            },
         }
     )
 
@@ -143,7 +172,10 @@ def manifest(config: bytes, layers: Iterable[Blob]) -> bytes:
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
             "config": descriptor(CONFIG_TYPE, Digest.of(config), len(config)),
-            "layers": [descriptor(LAYER_TYPE, layer.digest, layer.size) for layer in layers],
+            "layers": [
+                descriptor(layer.media_type, layer.digest, layer.size)
+                for layer in map(ImageLayer.of, layers)
+            ],
         }
     )
 

@@ -33,6 +33,7 @@ from hps.oci.image import (
     MANIFEST_TYPE,
     REFERENCE_ANNOTATION,
     Image,
+    ImageLayer,
     docker_manifest,
 )
 from hps.oci.index import ImageIndex
@@ -236,7 +237,15 @@ def _read_image(files: LayoutFiles, entry: Descriptor) -> Image:
         platform="/".join(part for part in parts if part),
         config=config_bytes,
         manifest=manifest_bytes,
-        layers=tuple(Blob(layer.digest, layer.size) for layer in parsed.layers),
+        layers=tuple(
+            ImageLayer(
+                layer.digest,
+                layer.size,
+                layer.media_type,
+                None if layer.digest == diff_id else diff_id,
+            )
+            for layer, diff_id in zip(parsed.layers, config.diff_ids, strict=True)
+        ),
     )
 
 
