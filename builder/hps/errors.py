@@ -207,6 +207,12 @@ class PublishError(HpsError):
     exit_code = 8
 
 
+class NotRedistributableError(PublishError):
+    """What would leave this machine may not be handed on, and nobody asked for it by name."""
+
+    reference = "not-redistributable"
+
+
 class RunError(PublishError):
     """An image could not be started, or what it would serve was refused."""
 

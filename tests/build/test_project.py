@@ -37,6 +37,19 @@ def test_targets_come_in_the_order_of_the_file(folder: Path) -> None:
         opened.target_names(("a", "gpu"))
 
 
+def test_default_targets_are_what_nobody_named(folder: Path) -> None:
+    other = '[targets.a.debian]\nsource = "os"\npackages = []\n'
+    named = CONFIG.replace('name = "lab"', 'name = "lab"\ndefault-targets = ["a"]')
+    (folder / "hps.toml").write_text(named + other)
+    opened = Project.open(folder)
+    assert opened.target_names(()) == ("a",)
+    assert opened.target_names(("cpu",)) == ("cpu",)
+    (folder / "hps.toml").write_text(named.replace('["a"]', '["b", "b"]') + other)
+    with pytest.raises(ConfigError, match="there is no .targets.b.") as caught:
+        Project.open(folder)
+    assert "name used twice" in str(caught.value)
+
+
 def test_requirements_are_lines_of_files(folder: Path) -> None:
     lines = Project.open(folder).requirements("cpu")
     assert [line.text.split(";")[0].strip() for line in lines] == ["app", "base>=1"]

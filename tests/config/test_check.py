@@ -46,6 +46,7 @@ def test_what_is_allowed(target: Mapping[str, Any]) -> None:
         ({"archives": [{**FILE, "path": None}]}, "[0]", "nothing says where `file` comes from"),
         ({"archives": [{**FILE, "index": "x"}]}, "[0].index", "belongs to `wheel` only"),
         ({"archives": [{**WHEEL, "url": "u"}]}, "[0].url", "belongs to `file` only"),
+        ({"archives": [{**WHEEL, "obtain": "t"}]}, "[0].obtain", "belongs to `file` only"),
         ({"archives": [WHEEL, WHEEL]}, "[1].name", "archive name used twice"),
         ({"archives": [{**WHEEL, "index": "x"}]}, "[0].index", "no source has this alias"),
     ],

@@ -166,11 +166,21 @@ def test_a_change_is_named(old: str, new: str, paths: str) -> None:
         ('working-directory = "/w"', ""),
         ("ports = [8000, 8001]", "ports = []"),
         ('labels = { a = "b" }', ""),
+        ('url = "https://a.example.org/tool.tar.gz"\n', 'obtain = "ask"\nlicence = "MIT"\n'),
+        ('path = "w.bin"\nto', 'redistributable = false\nto'),
+        ("prerelease = false\n", 'not-redistributable = ["click"]\n'),
+        ('name = "demo"', 'name = "demo"\ndefault-targets = ["cpu"]'),
         ("[lock]", '[signing]\nkey = "release"\nreference = "registry.example.org/a"\n[lock]'),
     ],
 )  # fmt: skip
 def test_what_needs_no_new_lock(old: str, new: str) -> None:
     assert changed(old, new) == set()
+
+
+def test_a_driver_is_a_check_of_the_lock() -> None:
+    """Absent it is told nowhere, so that locks of before stay what they are."""
+    assert "targets.cpu.driver" not in meaning(BASE)
+    assert changed('device = "cpu"', 'device = "cpu"\ndriver = "525.60.13"') == {"targets.cpu.driver"}
 
 
 def test_requirements_are_a_set_of_what_which_file_asks() -> None:

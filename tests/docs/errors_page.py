@@ -100,6 +100,7 @@ _ADVICE = {
     "interrupted": "run it again: it carries on",
     "not-reproducible": "`hps diff` shows what differs",
     "publish-failed": "look at Docker, the registry or the server that is named, then run it again",
+    "not-redistributable": "`--include NAME`, if the licence lets you",
     "run-failed": "`docker logs`, or what the image wrote",
     "disk-unusable": "make room, or let the user of the monitor write there; it tries again",
     "exchange-impossible": "keep both folders on one file system that can: ext4, xfs, btrfs, tmpfs",

@@ -31,7 +31,7 @@ from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
 from hps.errors import LockError
-from hps.lock.python import PythonRequest, Requirement, ResolvedWheel, expecting, resolve
+from hps.lock.python import PythonRequest, Requirement, ResolvedWheel
 from hps.lock.records import (
     Layer,
     Lock,
@@ -41,6 +41,7 @@ from hps.lock.records import (
     Sdist,
     Wheel,
 )
+from hps.lock.uv import expecting, resolve
 from hps.store.request import NewRequest, PythonOrigin
 
 _GLIBC = re.compile(r"(\d+)\.(\d+)")
@@ -77,7 +78,9 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
     locked: dict[str, LockedTarget] = {}
     resolver: Resolver | None = old.resolver if old else None
     if old is not None and dict(old.functions) != FUNCTIONS:
-        names = tuple(bench.project.config.targets)  # the layers of all of them are other ones now
+        # The layers of all of them are other ones now; what was never locked stays so.
+        known = {*names, *(target.name for target in old.targets)}
+        names = tuple(name for name in bench.project.config.targets if name in known)
     with bench.store.session():
         for name in names:
             before = old.target(name) if old else None

@@ -59,10 +59,11 @@ class Project:
         return self.config.targets[name]
 
     def target_names(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
-        """The targets asked for, or all of them, in the order of hps.toml."""
+        """The targets asked for, else the default ones, in the order of hps.toml."""
         for name in wanted:
             self.target(name)
-        return tuple(name for name in self.config.targets if not wanted or name in wanted)
+        default = self.config.project.default_targets or tuple(self.config.targets)
+        return tuple(name for name in self.config.targets if name in (wanted or default))
 
     def requirements(self, name: str) -> tuple[RequirementLine, ...]:
         """The requirement lines of a target, read once."""

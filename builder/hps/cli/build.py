@@ -65,7 +65,7 @@ def command(
     verbose: bool,
     **_: object,
 ) -> None:
-    """Build TARGETS (default: all) from hps.lock.
+    """Build TARGETS (default: all, or `default-targets` of hps.toml) from hps.lock.
 
     Every layer is compared with the digest that the lock predicts; a difference ends the build
     with code 7 and names the layer and the first path. Prints the digest of each image.
@@ -135,7 +135,7 @@ def _build(
             archive, [built.image], bench.store.path, epoch=0, attachments=built.attachments
         )
     answers = [as_json(one, signer) for one in results]
-    whole = output is None and len(names) == len(bench.project.config.targets)
+    whole = output is None and names == bench.project.target_names(())
     if whole and parsed and before and before["files"].items() >= parsed["files"].items():
         rooted = all(one.rooted for one in results)
         _remember(context, bench, before, answers, rooted=rooted)

@@ -85,12 +85,12 @@ def sbom(context: click.Context, /, target: str | None, output: Path | None, **_
     """Write a software bill of materials (CycloneDX 1.6 JSON).
 
     Every artifact of the lock with its package URL, digest, licence and who needs it; TARGET may
-    be left out when there is one. The image need not be built: only wheels and the Debian layer
-    are read, which are fetched and made when the store lacks them.
+    be left out when there is one, or one by default. The image need not be built: only wheels and
+    the Debian layer are read, which are fetched and made when the store lacks them.
     """
     from hps.build.sbom_export import make_sbom
 
-    names = [target] if target else list(project(context).config.targets)
+    names = [target] if target else list(project(context).target_names(()))
     if len(names) != 1:
         raise click.UsageError(f"which target: {', '.join(names)}?")
     project(context).target(names[0])

@@ -47,7 +47,7 @@ def command(
     as_of: str | None,
     **_: object,
 ) -> None:
-    """Resolve TARGETS (default: all), make their layers, write hps.lock.
+    """Resolve TARGETS (default: all, or `default-targets` of hps.toml), make their layers.
 
     Versions of an existing lock are kept as long as they fit. Packages are fetched and layers are
     made, because the lock records what each layer comes out as.

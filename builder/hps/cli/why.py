@@ -14,7 +14,7 @@ from hps.errors import UsageError
 
 @click.command("why")
 @click.argument("path")
-@click.option("-t", "--target", help="The image (default: the first target of hps.toml).")
+@click.option("-t", "--target", help="The image (default: the first default target).")
 @work_options
 @json_option
 @click.pass_context
@@ -28,7 +28,7 @@ def command(context: click.Context, /, path: str, *, target: str | None, **_: ob
     hps why '*/libssl.so*' --target cpu
     """
     opened = project(context)
-    name = target or next(iter(opened.config.targets))
+    name = target or opened.target_names(())[0]
     opened.target(name)
     bench = workbench(context)
     found = healing(bench, lambda _: find(bench, build(bench, name), path))

@@ -23,14 +23,21 @@ def faults(document: Document) -> tuple[Fault, ...]:
     for name in _table(document, "targets"):
         target = _table(_table(document, "targets"), name)
         path = ("targets", name)
+        found += _foundation(path, target)
         found += _aliases(path, target, indexes, archives)
         found += _origins(path, target)
         found += _repeated((*path, "python", "requirements"), target)
         found += _keeps(path, target)
         found += _names((*path, "pipelines"), target.get("pipelines"), document, "pipelines")
+    found += _default_targets(document)
     found += _weights(document)
     found += _pipelines(document)
     return tuple(found)
+
+
+def _default_targets(document: Document) -> Iterator[Fault]:
+    names = _table(document, "project").get("default-targets")
+    yield from _names(("project", "default-targets"), names, document, "targets")
 
 
 def _weights(document: Document) -> Iterator[Fault]:
@@ -75,6 +82,24 @@ def _names(path: KeyPath, names: Any, document: Document, table: str) -> Iterato
                 hint=choice(name, known) or f"declare [{table}.{name}]",
             )
         yield from _once(seen, name, path, number, "name")
+
+
+def _foundation(path: KeyPath, target: Document) -> Iterator[Fault]:
+    if target.get("base") is None and target.get("debian") is None:
+        yield Fault(
+            path,
+            "nothing says what is below the Python packages",
+            expected="`debian`, `base`, or both",
+            hint="Debian packages make the whole system; a base image brings one; with both, the "
+            "packages are laid over the base",
+        )
+    if target.get("debian") is None and _table(target, "build").get("packages"):
+        yield Fault(
+            (*path, "build", "packages"),
+            "there is no archive to take them from",
+            expected="[targets.NAME.debian] with a `source`",
+            hint="its `packages` may be empty",
+        )
 
 
 def _aliases(
@@ -124,7 +149,7 @@ def _origins(path: KeyPath, target: Document) -> Iterator[Fault]:
             if archive.get("index", "default") != "default":
                 yield _out_of_place(where, "index", "`wheel`")
         else:
-            for key in ("sha256", "path", "url"):
+            for key in ("sha256", "path", "url", "obtain"):
                 if archive.get(key) is not None:
                     yield _out_of_place(where, key, "`file`")
         yield from _once(names, archive.get("name"), (*where, "name"), number, "archive name")

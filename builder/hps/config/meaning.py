@@ -64,12 +64,17 @@ def _settings(config: Config, target: Target) -> Mapping[KeyPath, Any]:
 
     The order of suites stays: apt takes the first of two that have the same version.
     """
+    lock: dict[KeyPath, Any] = {
+        ("lock", "as-of"): _instant(config.lock.as_of),
+        ("lock", "source-date-epoch"): config.lock.source_date_epoch,
+    }
+    if target.debian is None:
+        return lock
     alias = target.debian.source
     source = config.sources.debian[alias]
     debian: KeyPath = ("sources", "debian", alias)
     return {
-        ("lock", "as-of"): _instant(config.lock.as_of),
-        ("lock", "source-date-epoch"): config.lock.source_date_epoch,
+        **lock,
         (*debian, "suites"): source.suites,
         (*debian, "components"): _set(source.components),
         (*debian, "snapshot"): _instant(source.snapshot),
@@ -78,11 +83,16 @@ def _settings(config: Config, target: Target) -> Mapping[KeyPath, Any]:
 
 def _target(target: Target) -> Iterable[tuple[KeyPath, Any]]:
     yield ("device",), target.device
+    if target.driver is not None:  # a check of the lock, and nothing where there is none
+        yield ("driver",), target.driver
     yield ("platform",), target.platform
     yield ("python-version",), target.python_version
-    yield ("debian", "source"), target.debian.source
-    yield ("debian", "packages"), _set(target.debian.packages)
-    yield ("debian", "exclude"), _set(target.debian.exclude)
+    if target.base is not None:
+        yield ("base", "image"), target.base.image
+    if target.debian is not None:
+        yield ("debian", "source"), target.debian.source
+        yield ("debian", "packages"), _set(target.debian.packages)
+        yield ("debian", "exclude"), _set(target.debian.exclude)
     yield ("python", "index"), target.python.index
     yield ("python", "sdists"), _set(_project(text) for text in target.python.sdists)
     yield ("python", "prerelease"), target.python.prerelease
@@ -96,9 +106,16 @@ def _target(target: Target) -> Iterable[tuple[KeyPath, Any]]:
     for file in target.files:
         yield ("files", file.to), {"file": file.file, **_origin(file)}
     yield ("keep",), [[rule.path, rule.from_] for rule in target.keep]
-    yield ("image", "user"), target.image.user.model_dump()
+    yield ("image", "user"), _user(target)
     yield ("image", "layers"), target.image.layers
     yield ("image", "large"), target.image.large
+
+
+def _user(target: Target) -> Any:
+    """With a base image, saying nothing means its user, which no other words do."""
+    if target.base is not None and "user" not in target.image.model_fields_set:
+        return None
+    return target.image.user.model_dump()
 
 
 def _pipelines(config: Config, target: str) -> Iterable[tuple[KeyPath, Any]]:

@@ -66,6 +66,15 @@ ImagePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]*$"), AfterValid
 DebianName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]+$")]
 SuiteName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9./+_-]*$")]
 Address = Annotated[str, StringConstraints(pattern=r"^(https?|file)://[^\x00-\x20]+$")]
+# No credentials, no query: what `store/registry_address.py` reads.
+RegistryRoot = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(https?://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(:[0-9]{1,5})?"
+        r"(/[A-Za-z0-9._~-]+)*/?$",
+        max_length=2048,
+    ),
+]
 Instant = Annotated[datetime, AfterValidator(_with_zone)]
 SdistName = Annotated[
     str,
@@ -94,7 +103,19 @@ Reference = Annotated[
         max_length=255,
     ),
 ]
+# An alias of [sources.registries], a repository (distribution-spec, "Pulling manifests"), and which
+# of its images: a tag, a digest, or both.
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+BaseReference = Annotated[
+    str,
+    StringConstraints(
+        pattern=rf"^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:/{_PART})+"
+        r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$",
+        max_length=512,
+    ),
+]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+DriverVersion = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{2,3}(\.[0-9]{1,3}){1,2}$")]
 
 
 class Table(BaseModel):
@@ -113,6 +134,12 @@ class Project(Table):
     """`[project]`: what this is."""
 
     name: Name = Field(description="Names the images: NAME:TARGET.")
+    default_targets: tuple[Name, ...] | None = Field(
+        None,
+        min_length=1,
+        description="What `hps lock` and `hps build` mean when no target is named; without it all. "
+        "Targets whose artifacts only some people can have are left out here.",
+    )
 
 
 class PythonSource(Table):
@@ -156,6 +183,22 @@ class DebianSource(Table):
     )
 
 
+class RegistrySource(Table):
+    """`[sources.registries.ALIAS]`: a registry of images (OCI distribution specification)."""
+
+    address: RegistryRoot | None = Field(
+        None,
+        description="HOST[:PORT], with https:// or http:// before it if need be; a path behind it "
+        "is a part of the names of images. Without it, what Docker and Podman on this machine take "
+        "for a name without a host.",
+    )
+    fallbacks: tuple[RegistryRoot, ...] = Field(
+        (),
+        description="Where else the same images are, tried in order when the address fails; "
+        "digests decide whether they are the same.",
+    )
+
+
 class Sources(Table):
     """`[sources]`: where artifacts come from, by alias."""
 
@@ -165,6 +208,9 @@ class Sources(Table):
     )
     debian: dict[Name, DebianSource] = Field(
         default_factory=dict, description="Debian archives by alias."
+    )
+    registries: dict[Name, RegistrySource] = Field(
+        default_factory=dict, description="Registries of images by alias."
     )
 
 
@@ -184,8 +230,17 @@ class LockSettings(Table):
     )
 
 
+class BaseImage(Table):
+    """`[targets.NAME.base]`: an image of a registry, below everything else."""
+
+    image: BaseReference = Field(
+        description="ALIAS/NAME:TAG, ALIAS/NAME@sha256:HEX, or both: ALIAS is a "
+        "[sources.registries.ALIAS]. `hps lock` writes down what a tag names today."
+    )
+
+
 class DebianContents(Table):
-    """`[targets.NAME.debian]`: the operating system below everything else."""
+    """`[targets.NAME.debian]`: the operating system, or what is added to that of a base image."""
 
     source: Name = Field(description="Alias of a [sources.debian.ALIAS].")
     packages: tuple[DebianName, ...] = Field(
@@ -220,6 +275,11 @@ class PythonContents(Table):
         (),
         description="Path patterns below the install folder that are left out (fnmatch), "
         "for instance `*/tests/*`.",
+    )
+    not_redistributable: tuple[Text, ...] = Field(
+        (),
+        description="Projects whose files may not be handed on, by name or pattern (fnmatch), for "
+        "instance nvidia-cudnn-*. Caches, registries and exports get them by name only.",
     )
 
 
@@ -261,6 +321,17 @@ class Archive(Table):
     sha256: Sha256 | None = Field(None, description="Required digest of `file`.")
     path: RelativePath | None = Field(None, description="Where `file` lies in this project.")
     url: Address | None = Field(None, description="Where `file` can be fetched.")
+    obtain: Text | None = Field(
+        None, description="Where a person gets `file`; told when it is missing."
+    )
+    licence: Text | None = Field(
+        None, description="SPDX expression or name of the licence, for instance Apache-2.0."
+    )
+    redistributable: bool = Field(
+        True,
+        description="false: what holds it goes to a shared cache, a registry or an export only "
+        "when it is asked for by name (`--include NAME`).",
+    )
     strip_components: int = Field(
         0, ge=0, le=8, description="So many leading parts of every path inside are cut off."
     )
@@ -286,6 +357,17 @@ class PlainFile(Table):
     sha256: Sha256 | None = Field(None, description="Required digest of `file`.")
     path: RelativePath | None = Field(None, description="Where `file` lies in this project.")
     url: Address | None = Field(None, description="Where `file` can be fetched.")
+    obtain: Text | None = Field(
+        None, description="Where a person gets `file`; told when it is missing."
+    )
+    licence: Text | None = Field(
+        None, description="SPDX expression or name of the licence, for instance Apache-2.0."
+    )
+    redistributable: bool = Field(
+        True,
+        description="false: what holds it goes to a shared cache, a registry or an export only "
+        "when it is asked for by name (`--include NAME`).",
+    )
     to: ImagePath = Field(description="Path in the image.")
 
 
@@ -316,6 +398,11 @@ class Weights(Table):
     )
     licence: Text | None = Field(
         None, description="SPDX expression or name of the licence, for instance Apache-2.0."
+    )
+    redistributable: bool = Field(
+        True,
+        description="false: what holds them goes to a shared cache, a registry or an export only "
+        "when they are asked for by name (`--include NAME`).",
     )
 
 
@@ -390,17 +477,45 @@ class Keep(Table):
     )
 
 
+class External(Table):
+    """`[[targets.NAME.audit.external]]`: a shared library that the image need not hold."""
+
+    library: Text = Field(
+        min_length=1, description="Its name as DT_NEEDED says it, or a pattern (fnmatch)."
+    )
+    needed_by: Text = Field(
+        "*", min_length=1, description="Paths in the image that may miss it, a pattern (fnmatch)."
+    )
+    because: Text = Field(min_length=1, description="Where it comes from when the image runs.")
+
+
+class AuditSettings(Table):
+    """`[targets.NAME.audit]`: what `hps audit elf` lets pass beside the driver's libraries."""
+
+    external: tuple[External, ...] = Field((), description="Libraries that come from elsewhere.")
+
+
 class Target(Table):
     """`[targets.NAME]`: one image."""
 
     device: Literal["cpu", "gpu"] = Field("cpu", description="What the image computes on.")
+    driver: DriverVersion | None = Field(
+        None,
+        description="The oldest NVIDIA driver of the hosts, for instance 525.60.13: `hps lock` "
+        "then refuses a CUDA that needs a newer one.",
+    )
     platform: Literal["linux/amd64", "linux/arm64"] = Field(
         "linux/amd64", description="What the image runs on (OCI names)."
     )
     python_version: Literal["3.10", "3.11", "3.12", "3.13"] = Field(
         "3.11", description="Must be the version that the Debian suites of the target carry."
     )
-    debian: DebianContents = Field(description="The operating system.")
+    base: BaseImage | None = Field(None, description="An image that all else is laid over.")
+    debian: DebianContents | None = Field(
+        None,
+        description="The operating system; with `base`, Debian packages on top of it. One of the "
+        "two must be there.",
+    )
     python: PythonContents = Field(PythonContents(), description="What pip would install.")
     build: BuildContents = Field(BuildContents(), description="What sdists are built with.")
     archives: tuple[Archive, ...] = Field((), description="Archives of which parts are taken.")
@@ -414,6 +529,9 @@ class Target(Table):
     )
     keep: tuple[Keep, ...] = Field((), description="Who wins a path that several bring.")
     image: ImageSettings = Field(ImageSettings(), description="The image configuration.")
+    audit: AuditSettings = Field(
+        AuditSettings(), description="What the audit of shared libraries lets pass."
+    )
 
 
 class Signing(Table):
