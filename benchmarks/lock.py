@@ -31,8 +31,8 @@ from hps.build.project import Project
 from hps.build.workbench import Workbench
 from hps.cli.progress import Lines
 from hps.derivation.bubblewrap import Bubblewrap
-from hps.lock.python import resolver_flags, uv_platform
 from hps.lock.records import LockedTarget
+from hps.lock.uv import resolver_flags, uv_platform
 from hps.lock.uv_tool import find_uv
 from hps.store.place import default_root
 

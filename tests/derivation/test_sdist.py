@@ -18,8 +18,9 @@ from hps.config.schema import Sources
 from hps.derivation.bubblewrap import Bubblewrap
 from hps.derivation.sdist import SdistBuild, ask_requirements, build_wheel, normalise_wheel
 from hps.errors import HpsError, SandboxError, UnsafeArchiveError
-from hps.lock.python import PythonRequest, Requirement, resolve
+from hps.lock.python import PythonRequest, Requirement
 from hps.lock.sdist import LEGACY, BuildSystem, choose_sdist, read_build_system
+from hps.lock.uv import resolve
 from hps.store.http import Http
 from hps.store.origins import Origins
 from hps.store.python_index import PythonIndex

@@ -14,8 +14,9 @@ from uv import find_uv_bin
 
 from hps.build.functions import FUNCTIONS
 from hps.build.project import Project
-from hps.lock.python import PythonRequest, Requirement, resolve
+from hps.lock.python import PythonRequest, Requirement
 from hps.lock.records import Deb, Lock, LockedTarget, Wheel
+from hps.lock.uv import resolve
 from tests.lock.indexes import Index
 from tests.servers import fine
 

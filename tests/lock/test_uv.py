@@ -21,15 +21,8 @@ from hypothesis import strategies as st
 from hps.config.schema import Sources
 from hps.errors import ConfigError, FetchError, LockError, OfflineError, ResolutionError
 from hps.lock import uv_tool
-from hps.lock.python import (
-    PythonRequest,
-    Requirement,
-    expecting,
-    read_annotated,
-    resolve,
-    resolver_flags,
-    uv_platform,
-)
+from hps.lock.python import PythonRequest, Requirement, read_annotated
+from hps.lock.uv import expecting, resolve, resolver_flags, uv_platform
 from hps.store.origins import Origins
 from hps.store.python_index import JSON
 from tests.lock.indexes import Index, make_wheel
