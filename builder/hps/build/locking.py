@@ -42,7 +42,6 @@ from hps.lock.records import (
     Wheel,
 )
 from hps.lock.uv import expecting, resolve
-from hps.lock.uv import expecting, resolve
 from hps.store.request import NewRequest, PythonOrigin
 
 _GLIBC = re.compile(r"(\d+)\.(\d+)")
