@@ -2,8 +2,8 @@
 
 Layout, version 1, below one folder (docs/reference/store.md):
 
-    version  lock  blobs/sha256/<hex>  traces/<hh>/<hex>  roots/<hex>  trees/<hex>/
-    quarantine/  temporary/
+    version  lock  blobs/sha256/<hex>  traces/<hh>/<hex>  received/<hh>/<hex>  roots/<hex>
+    trees/<hex>/  quarantine/  temporary/
 
 The blobs are laid out as in an OCI image layout (image-layout.md, section "Blobs"). What removes
 blobs is in `collect`, what checks all of them in `verify`.
@@ -76,6 +76,7 @@ class Store:
         self.quarantine = self.root / "quarantine"
         self.workspace = Workspace(self.root / "temporary", self.filesystem, self._prepare)
         self.traces = Traces(self.root / "traces", self.workspace)
+        self.received = Traces(self.root / "received", self.workspace)  # what others say
         self.roots = Roots(self.root / "roots", self.workspace)
         self._verified: dict[Digest, _Identity] = {}
         check_layout(self.root)

@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hps.digest import Blob, Digest
@@ -13,7 +13,7 @@ from hps.store import locking
 from hps.store.blobs import Store, Stored
 from hps.store.filesystem import explain
 from hps.store.roots import Root
-from hps.store.traces import Trace
+from hps.store.traces import Trace, Traces
 from hps.store.workspace import remove_stale
 
 _REMOVING = ".removing-"
@@ -26,6 +26,7 @@ class CollectPlan:
     Args:
         blobs: that no living root names, and old enough.
         traces: derivations whose outputs do not all stay.
+        received: the same of traces that others made.
         trees: that no living root names and nobody holds, with their bytes; the digest is the
             tree's name.
         roots: of projects that are gone.
@@ -37,6 +38,7 @@ class CollectPlan:
     trees: tuple[Blob, ...] = ()
     roots: tuple[Root, ...] = ()
     rubbish: Mapping[Path, int] = field(default_factory=dict)
+    received: tuple[Digest, ...] = ()
 
     @property
     def size(self) -> int:
@@ -52,6 +54,7 @@ def plan(
     roots: Collection[Root],
     *,
     before: float,
+    received: Iterable[Trace] = (),
 ) -> CollectPlan:
     """Decide what goes: all that no living root names and that is older than `before`.
 
@@ -63,6 +66,7 @@ def plan(
         trees: all of the store that nobody holds, with their sizes.
         roots: all of the store.
         before: seconds since 1970; what was written at or after it stays.
+        received: all traces of the store that others made.
     """
     named = {digest for root in roots if root.alive for digest in root.digests}
 
@@ -72,15 +76,20 @@ def plan(
     blobs = list(blobs)
     gone = {stored.blob.digest: stored.blob for stored in blobs if goes(stored)}
     stays = named | {stored.blob.digest for stored in blobs} - gone.keys()
-    return CollectPlan(
-        blobs=tuple(sorted(gone.values(), key=lambda blob: blob.digest)),
-        traces=tuple(
+
+    def lost(traces: Iterable[Trace]) -> tuple[Digest, ...]:
+        return tuple(
             sorted(
                 trace.derivation
                 for trace in traces
                 if any(output.digest not in stays for output in trace.outputs.values())
             )
-        ),
+        )
+
+    return CollectPlan(
+        blobs=tuple(sorted(gone.values(), key=lambda blob: blob.digest)),
+        traces=lost(traces),
+        received=lost(received),
         trees=tuple(
             sorted((tree.blob for tree in trees if goes(tree)), key=lambda blob: blob.digest)
         ),
@@ -128,20 +137,21 @@ def collect(
 
 
 def _survey(store: Store, older_than: float) -> CollectPlan:
-    traces = list(store.traces.all())
-    damaged = [trace for trace in traces if isinstance(trace, Path)]
+    traces, received = list(store.traces.all()), list(store.received.all())
+    damaged = [trace for trace in (*traces, *received) if isinstance(trace, Path)]
     found = plan(
         store.list_blobs(),
         [trace for trace in traces if isinstance(trace, Trace)],
         _free_trees(store),
         store.roots.all(),
         before=time.time() - older_than if older_than else float("inf"),
+        received=[trace for trace in received if isinstance(trace, Trace)],
     )
     rubbish: dict[Path, int] = {}
     for path in (*damaged, *_list(store.quarantine)):
         with contextlib.suppress(FileNotFoundError):  # a reader has removed it meanwhile
             rubbish[path] = path.lstat().st_size
-    return CollectPlan(found.blobs, found.traces, found.trees, found.roots, rubbish)
+    return replace(found, rubbish=rubbish)
 
 
 def _free_trees(store: Store) -> list[Stored]:
@@ -182,8 +192,8 @@ def _remove(store: Store, found: CollectPlan) -> None:
     filesystem = store.filesystem
     for root in found.roots:
         store.roots.remove(root.project, root.name)
-    for derivation in found.traces:
-        store.traces.remove(derivation)
+    _forget(store.traces, found.traces)
+    _forget(store.received, found.received)
     for blob in found.blobs:
         filesystem.remove(store.blobs / blob.digest.hex)
     for tree in found.trees:
@@ -202,6 +212,11 @@ def _remove(store: Store, found: CollectPlan) -> None:
             filesystem.remove_tree(path)
         else:
             filesystem.remove(path)
+
+
+def _forget(traces: Traces, derivations: Iterable[Digest]) -> None:
+    for derivation in derivations:
+        traces.remove(derivation)
 
 
 def tree_size(path: Path, counted: set[tuple[int, int]] | None = None) -> int:

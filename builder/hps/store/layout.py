@@ -10,7 +10,7 @@ from hps.errors import StoreError
 from hps.store.filesystem import explain
 
 VERSION = 1
-FOLDERS = ("blobs/sha256", "traces", "roots", "trees", "quarantine", "temporary")
+FOLDERS = ("blobs/sha256", "traces", "received", "roots", "trees", "quarantine", "temporary")
 _OURS = frozenset({"version", "lock", "indexes", *(folder.partition("/")[0] for folder in FOLDERS)})
 
 

@@ -12,10 +12,16 @@ from hps.config.deep_key import DEEP_KEY
 from hps.errors import ConfigError, KeyUnusableError
 from hps.trust.json_schema import faults as schema_faults
 from hps.trust.policy_schema import SCHEMA
-from hps.trust.predicates import MODEL, PROVENANCE, ROLES, SBOM, SIGNATURE
+from hps.trust.predicates import MODEL, PROVENANCE, ROLES, SBOM, SIGNATURE, TRACE
 from hps.trust.public_key import PublicKey
 
-SHORT = {"provenance": PROVENANCE, "sbom": SBOM, "signature": SIGNATURE, "model": MODEL}
+SHORT = {
+    "provenance": PROVENANCE,
+    "sbom": SBOM,
+    "signature": SIGNATURE,
+    "model": MODEL,
+    "trace": TRACE,
+}
 _LARGEST = 1 << 20  # bytes of a policy file
 _ANY_SIGNATURE = ({"predicate": "signature"},)
 

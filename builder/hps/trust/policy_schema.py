@@ -23,8 +23,8 @@ _KEY: dict[str, Any] = {
             "minLength": 1,
         },
         "role": {
-            "description": "What the key may say: build provenance, SBOM and signature, rebuild "
-            "provenance, file signature, model release.",
+            "description": "What the key may say: build provenance, SBOM, signature and traces, "
+            "rebuild provenance, file signature, model release.",
             "enum": ["build", "rebuild", "file", "model"],
             "default": "build",
         },
@@ -42,7 +42,8 @@ _REQUIREMENT: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "predicate": {
-            "description": "The kind of statement: signature, provenance, sbom, model, or a URI.",
+            "description": "The kind of statement: signature, provenance, sbom, model, trace, or a "
+            "URI.",
             "type": "string",
             "minLength": 1,
         },
