@@ -1,20 +1,37 @@
 """Locking archives and plain files: which bytes, by digest and size."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from packaging.requirements import Requirement
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from hps.build.workbench import Workbench
+from hps.build.workbench import Workbench, file_origin
 from hps.config.schema import Archive, PlainFile, Target
 from hps.digest import Blob, Digest
 from hps.errors import ResolutionError
 from hps.lock.python_tags import choose_wheel, ranks
 from hps.lock.records import LockedArchive, LockedFile, LockedTarget
+from hps.store import plain_file
 from hps.store.python_index import IndexFile, PythonIndex
-from hps.store.request import FileOrigin, NewRequest, PythonOrigin
+from hps.store.request import NewRequest, PythonOrigin
+
+
+def require_files(bench: Workbench, names: Iterable[str]) -> None:
+    """Refuse, before anything is resolved, files of targets that only a person can bring.
+
+    Raises:
+        NotFoundError: some are neither in the store nor where hps.toml says; all are told.
+    """
+    requests = {
+        (request.file, request.digest): request
+        for name in names
+        for file in _declared(bench.project.target(name))
+        for request in [_request(bench, file)]
+        if request.digest is None or not bench.store.has(request.digest)
+    }
+    plain_file.require(requests.values())
 
 
 def lock_archives(
@@ -23,22 +40,37 @@ def lock_archives(
     config: Target,
     old: LockedTarget | None,
     upgraded: Callable[[str], bool],
-) -> tuple[LockedArchive, ...]:
-    """Every archive of a target: wheels from their index, files from where they are.
+) -> tuple[tuple[LockedArchive, ...], tuple[LockedFile, ...]]:
+    """Every archive and every plain file of a target: which bytes, fetched.
 
-    What `old` locked for a wheel is kept while it fits, unless its project is upgraded.
+    Wheels come from their index, files from where they are. What `old` locked for a wheel is kept
+    while it fits, unless its project is upgraded.
     """
+    declared = _declared(config)
+    requests = [_request(bench, file) for file in declared]
+    watch = bench.progress.fetching([(request.file, 0) for request in requests])
+    blobs = iter(bench.fetcher.fetch_new(requests, watch) if requests else ())
     known = {
         archive.name: archive
         for archive in (old.archives if old else ())
         if archive.project and not upgraded(archive.project)
     }
-    return tuple(
+    archives = tuple(
         (_kept(archive, known.get(archive.name)) or _wheel(bench, target, archive))
         if archive.wheel
-        else _file(bench, archive)
+        else _file(archive, next(blobs))
         for archive in config.archives
     )
+    files = tuple(
+        LockedFile(file=file.file, sha256=blob.digest.hex, size=blob.size, to=file.to)
+        for file, blob in zip(config.files, blobs, strict=True)
+    )
+    return archives, files
+
+
+def _declared(config: Target) -> tuple[Archive | PlainFile, ...]:
+    """The archives that are files, then the plain files."""
+    return (*(one for one in config.archives if not one.wheel), *config.files)
 
 
 def _kept(archive: Archive, old: LockedArchive | None) -> LockedArchive | None:
@@ -49,33 +81,18 @@ def _kept(archive: Archive, old: LockedArchive | None) -> LockedArchive | None:
     return old if fits else None
 
 
-def lock_files(bench: Workbench, config: Target) -> tuple[LockedFile, ...]:
-    """Every plain file of a target, fetched."""
-    locked = []
-    for file in config.files:
-        blob = _fetch(bench, file)
-        locked.append(
-            LockedFile(file=file.file, sha256=blob.digest.hex, size=blob.size, to=file.to)
-        )
-    return tuple(locked)
-
-
-def _file(bench: Workbench, archive: Archive) -> LockedArchive:
-    blob = _fetch(bench, archive)
+def _file(archive: Archive, blob: Blob) -> LockedArchive:
     return LockedArchive(
         name=archive.name, file=str(archive.file), sha256=blob.digest.hex, size=blob.size
     )
 
 
-def _fetch(bench: Workbench, wanted: Archive | PlainFile) -> Blob:
-    paths = (bench.project.root / wanted.path,) if wanted.path else ()
-    request = NewRequest(
+def _request(bench: Workbench, wanted: Archive | PlainFile) -> NewRequest:
+    return NewRequest(
         file=str(wanted.file),
-        origin=FileOrigin(paths=paths, urls=(wanted.url,) if wanted.url else ()),
+        origin=file_origin(bench.project.root, wanted),
         digest=Digest(wanted.sha256) if wanted.sha256 else None,
     )
-    watch = bench.progress.fetching([(request.file, 0)])
-    return bench.fetcher.fetch_new([request], watch)[0]
 
 
 def _wheel(bench: Workbench, target: LockedTarget, archive: Archive) -> LockedArchive:

@@ -81,6 +81,7 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
         # The layers of all of them are other ones now; what was never locked stays so.
         known = {*names, *(target.name for target in old.targets)}
         names = tuple(name for name in bench.project.config.targets if name in known)
+    _require_files(bench, names)
     with bench.store.session():
         for name in names:
             before = old.target(name) if old else None
@@ -98,6 +99,15 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
         functions=FUNCTIONS,
         targets=tuple(target for target in targets if target is not None),
     )
+
+
+def _require_files(bench: Workbench, names: Sequence[str]) -> None:
+    """Files that somebody has to bring are asked for before any work is done."""
+    targets = [bench.project.target(name) for name in names]
+    if any(one.files or any(not archive.wheel for archive in one.archives) for one in targets):
+        from hps.build.archives import require_files  # noqa: PLC0415 - see _sdists
+
+        require_files(bench, names)
 
 
 def unused_note(config: Config) -> str | None:
@@ -233,11 +243,11 @@ def _with_files(
     bench: Workbench, target: LockedTarget, old: LockedTarget | None, upgrade: Upgrade
 ) -> LockedTarget:
     """The target with its archives and plain files, fetched."""
-    from hps.build.archives import lock_archives, lock_files  # noqa: PLC0415 - see _sdists
+    from hps.build.archives import lock_archives  # noqa: PLC0415 - see _sdists
 
     config = bench.project.target(target.name)
-    archives = lock_archives(bench, target, config, old, upgrade.names)
-    return target.model_copy(update={"archives": archives, "files": lock_files(bench, config)})
+    archives, files = lock_archives(bench, target, config, old, upgrade.names)
+    return target.model_copy(update={"archives": archives, "files": files})
 
 
 def _sdists(

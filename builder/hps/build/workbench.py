@@ -15,8 +15,12 @@ from hps.derivation import scheduler
 from hps.derivation.sandbox import Sandbox
 from hps.derivation.scheduler import Executor, Scheduler, Workshop
 from hps.digest import Digest
+from hps.errors import LockError
+from hps.lock.base_image import BaseName
 from hps.lock.records import (
     Artifact,
+    BaseConfig,
+    BaseLayer,
     Deb,
     LockedArchive,
     LockedTarget,
@@ -32,10 +36,12 @@ from hps.store.request import (
     FileOrigin,
     Origin,
     PythonOrigin,
+    RegistryOrigin,
     Request,
 )
 
 if TYPE_CHECKING:
+    from hps.build.base_registry import BaseRegistries
     from hps.store.fetch import Fetcher
     from hps.store.http import Http
     from hps.store.origins import Origins
@@ -106,7 +112,20 @@ class Workbench:
         """What brings artifacts into the store."""
         from hps.store.fetch import Fetcher  # noqa: PLC0415 - see the class
 
-        return Fetcher(self.store, self.http, self.origins, offline=self.offline)
+        return Fetcher(
+            self.store,
+            self.http,
+            self.origins,
+            offline=self.offline,
+            registries=self.registries,
+        )
+
+    @cached_property
+    def registries(self) -> "BaseRegistries":
+        """What speaks with the registries of base images."""
+        from hps.build.base_registry import BaseRegistries  # noqa: PLC0415 - see the class
+
+        return BaseRegistries(self.origins)
 
     def note_once(self, text: str) -> None:
         """Tell something that holds for the whole run, however often it is found."""
@@ -162,6 +181,8 @@ class Workbench:
             return PythonOrigin(alias=artifact.index, project=artifact.name)
         if isinstance(artifact, Deb):
             return self._debian_origin(artifact)
+        if isinstance(artifact, (BaseConfig, BaseLayer)):
+            return self._base_origin(name, artifact)
         if isinstance(artifact, LockedArchive) and artifact.index and artifact.project:
             return PythonOrigin(alias=artifact.index, project=artifact.project)
         if (origin := self._weights_origin(name, artifact)) is not None:
@@ -170,9 +191,15 @@ class Workbench:
         declared: tuple[Archive | PlainFile, ...] = (*target.archives, *target.files)
         for file in declared:
             if file.file == artifact.file:
-                paths = (self.project.root / file.path,) if file.path else ()
-                return FileOrigin(paths=paths, urls=(file.url,) if file.url else ())
+                return file_origin(self.project.root, file)
         return FileOrigin()
+
+    def _base_origin(self, name: str, artifact: Artifact) -> Origin:
+        base = self.project.target(name).base
+        if base is None:
+            raise LockError(f"hps.lock has a base image for {name}, and hps.toml none", got=artifact)
+        wanted = BaseName.parse(base.image)
+        return RegistryOrigin(alias=wanted.registry, repository=wanted.repository)
 
     def _weights_origin(self, name: str, artifact: Artifact) -> FileOrigin | None:
         """Where weights lie: a file of a folder of the project, or an archive."""
@@ -203,6 +230,15 @@ class Workbench:
         )
 
 
+def file_origin(root: Path, declared: Archive | PlainFile) -> FileOrigin:
+    """Where a file that hps.toml declares may be found."""
+    return FileOrigin(
+        paths=(root / declared.path,) if declared.path else (),
+        urls=(declared.url,) if declared.url else (),
+        obtain=declared.obtain,
+    )
+
+
 def archive_origin(root: Path, weights: Weights) -> FileOrigin:
     """Where the archive of a set of weights may be found."""
     paths = (root / weights.path,) if weights.path else ()
@@ -221,6 +257,7 @@ def artifacts(target: LockedTarget) -> list[Artifact]:
     """Every artifact of a target, build dependencies included."""
     found: list[Artifact] = [*target.debs, *target.build_debs, *target.wheels, *target.archives]
     found += target.files
+    found += target.base.artifacts() if target.base else ()
     found += [one.archive for one in target.weights if one.archive]
     archived = {one.name for one in target.weights if one.archive}
     found += [one for one in target.weights_files if one.weights not in archived]

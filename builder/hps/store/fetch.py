@@ -7,6 +7,7 @@ lock. Here: what is missing, which place is tried next, and one report for all t
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Protocol
 
 from hps.digest import Blob
 from hps.errors import FetchError, HpsError, IntegrityError, NotFoundError, OfflineError
@@ -24,6 +25,7 @@ from hps.store.request import (
     NewRequest,
     Place,
     PythonOrigin,
+    RegistryOrigin,
     Request,
 )
 from hps.store.writer import BlobWriter
@@ -35,6 +37,25 @@ Progress = Callable[[Event], None]
 _Emit = Callable[[Event], None]
 
 
+class Registries(Protocol):
+    """Where blobs of images come from; speaking with registries is another room's affair."""
+
+    def receive(
+        self,
+        origin: RegistryOrigin,
+        blob: Blob,
+        sink: Callable[[bytes], object],
+        restart: Callable[[], object],
+        cancellation: Cancellation,
+    ) -> None:
+        """Hand a blob to `sink`, verified when this returns; `restart` makes it forget.
+
+        Raises:
+            FetchError: no address of the registry gave it.
+            IntegrityError: one gave other bytes.
+        """
+
+
 class Fetcher:
     """Brings artifacts into the store, several at a time.
 
@@ -43,15 +64,23 @@ class Fetcher:
         http: how they travel.
         origins: where aliases live.
         offline: refuse everything that is not on this machine.
+        registries: where blobs of images come from, if any are asked for.
     """
 
     def __init__(
-        self, store: Store, http: Http, origins: Origins, *, offline: bool = False
+        self,
+        store: Store,
+        http: Http,
+        origins: Origins,
+        *,
+        offline: bool = False,
+        registries: Registries | None = None,
     ) -> None:
         self._store = store
         self._http = http
         self._origins = origins
         self._offline = offline
+        self._registries = registries
         self._lock = threading.Lock()
         self._indexes: dict[str, PythonIndex] = {}
 
@@ -109,6 +138,7 @@ class Fetcher:
                 progress(Event("present", index, blobs[index].size))
             elif request.digest is None or first.setdefault(request.digest.hex, index) == index:
                 wanted[index] = request
+        plain_file.require(wanted.values())
         if self._offline:
             _refuse_offline(wanted.values())
         cancellation = Cancellation()
@@ -152,6 +182,8 @@ class Fetcher:
         if isinstance(origin, PythonOrigin):
             place = self._index(origin.alias).place(origin, request.file, cancellation)
             return self._download(request, place, receive, cancellation)
+        if isinstance(origin, RegistryOrigin):
+            return self._from_registry(origin, request, receive, cancellation)
         if isinstance(origin, DebianOrigin):
             mirrors = self._origins.debian_mirrors(origin.source, origin.archive, origin.suite)
             places = debian_archive.places(origin, mirrors)
@@ -166,6 +198,19 @@ class Fetcher:
         if isinstance(origin, DebianOrigin):
             raise debian_archive.not_found(origin, tried)
         raise plain_file.not_found(request.file, origin, tried)
+
+    def _from_registry(
+        self,
+        origin: RegistryOrigin,
+        request: NewRequest,
+        receive: "_Receiver",
+        cancellation: Cancellation,
+    ) -> Blob:
+        if self._registries is None or request.digest is None or request.size is None:
+            raise ValueError(f"{request.file}: a blob of {origin} is known by digest and size")
+        blob = Blob(request.digest, request.size)
+        self._registries.receive(origin, blob, receive.write, receive.restart, cancellation)
+        return receive.writer().commit(blob.digest, blob.size)
 
     def _index(self, alias: str) -> PythonIndex:
         with self._lock:
@@ -195,12 +240,17 @@ class Fetcher:
             )
             return receive.writer().commit(digest, size)
         except IntegrityError as error:
+            hint = (
+                plain_file.wrong(request.file, request.origin)
+                if isinstance(request.origin, FileOrigin)
+                else "nothing of it was kept; use another mirror (docs/how-to/mirrors.md), or "
+                "lock again if the file was meant to change"
+            )
             raise IntegrityError(
                 f"{request.file} is not what was promised: {address.redact(place.url)}",
                 expected=error.expected,
                 got=error.got,
-                hint="nothing of it was kept; use another mirror (docs/how-to/mirrors.md), or "
-                "lock again if the file was meant to change",
+                hint=hint,
             ) from error
         except FetchError:
             receive.restart()  # the next place starts from nothing

@@ -51,16 +51,31 @@ class DebianOrigin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileOrigin:
-    """A plain file: the first path that exists, else the first address that answers."""
+    """A plain file: the first path that exists, else the first address that answers.
+
+    `obtain` says where a person gets it, for when there is neither.
+    """
 
     paths: tuple[Path, ...] = ()
     urls: tuple[str, ...] = ()
+    obtain: str | None = None
 
     def __str__(self) -> str:
         return "a plain file"
 
 
-Origin = PythonOrigin | DebianOrigin | FileOrigin
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryOrigin:
+    """A blob of a repository in a registry; `alias` is that of hps.toml."""
+
+    alias: str
+    repository: str
+
+    def __str__(self) -> str:
+        return f"{self.repository} from the registry {self.alias!r}"
+
+
+Origin = PythonOrigin | DebianOrigin | FileOrigin | RegistryOrigin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
