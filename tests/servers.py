@@ -59,7 +59,7 @@ class Exchange(http.server.BaseHTTPRequestHandler):
         with contextlib.suppress(ConnectionError, ssl.SSLError):  # clients may hang up
             behaviour(self)
 
-    do_HEAD = do_POST = do_PUT = do_GET  # noqa: N815 - the base class's naming
+    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the base class's naming
 
     def head(self, code: int, headers: Mapping[str, str]) -> None:
         self.send_response(code)

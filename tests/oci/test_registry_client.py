@@ -21,7 +21,7 @@ from hps.errors import (
 from hps.oci.attachment import Subject, fallback_tag, referrer
 from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE
 from hps.oci.reference import Reference
-from hps.oci.registry import ManifestDocument, WritableRegistry
+from hps.oci.registry import ManifestDocument, Placed, WritableRegistry
 from hps.oci.registry_client import RegistryClient
 from hps.oci.registry_push import push_referrers
 from hps.store.retry import Deadlines
@@ -116,25 +116,25 @@ def test_what_is_pushed_can_be_pulled_by_tag_and_digest(registry: RegistryClient
 
 
 def test_a_blob_is_sent_once(registry: RegistryClient) -> None:
-    assert registry.upload(blob_of(BODY), lambda: io.BytesIO(BODY))
+    assert registry.upload(blob_of(BODY), lambda: io.BytesIO(BODY)) is Placed.SENT
 
     def never() -> io.BytesIO:
         raise AssertionError("the registry has it")
 
-    assert not registry.upload(blob_of(BODY), never)
+    assert registry.upload(blob_of(BODY), never) is Placed.THERE
 
 
 def test_a_file_and_an_empty_blob_are_sent(registry: RegistryClient, tmp_path: Path) -> None:
     path = tmp_path / "layer"
     path.write_bytes(BODY[:100_000])
-    assert registry.upload(blob_of(BODY[:100_000]), lambda: path.open("rb"))
+    assert registry.upload(blob_of(BODY[:100_000]), lambda: path.open("rb")) is Placed.SENT
     assert registry.read(blob_of(BODY[:100_000]), 1 << 20) == BODY[:100_000]
-    assert registry.upload(blob_of(b""), lambda: io.BytesIO(b""))
+    assert registry.upload(blob_of(b""), lambda: io.BytesIO(b"")) is Placed.SENT
     assert registry.read(blob_of(b""), 0) == b""
 
 
 def test_other_bytes_than_announced_are_not_kept(registry: RegistryClient) -> None:
-    with pytest.raises(PublishError, match="DIGEST_INVALID"):
+    with pytest.raises(IntegrityError, match="changed while it was sent"):
         registry.upload(blob_of(b"good"), lambda: io.BytesIO(b"evil"))
     with pytest.raises(NotFoundError):
         registry.read(blob_of(b"good"), 10)

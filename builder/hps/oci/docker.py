@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hps.derivation.emulation import emulated
 from hps.derivation.sandbox import Command
 from hps.errors import PublishError, SandboxError, UsageError
 from hps.oci.abandoned import Process
@@ -124,7 +125,8 @@ class DockerSandbox:
         engine = self._connected()
         image = _send_root(engine, command.root)
         container = engine.client.containers.create(
-            **sandbox_arguments(command, image, _user(engine)), labels=Process.this().labels()
+            **sandbox_arguments(emulated(command), image, _user(engine)),
+            labels=Process.this().labels(),
         )
         try:
             with self._lock:

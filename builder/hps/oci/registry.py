@@ -4,8 +4,9 @@ Adapters: `registry_client` (a registry) and `layout_registry` (a folder). OCI d
 specification 1.1; OCI image specification 1.1, manifest.md and image-index.md.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, BinaryIO, Protocol
 
 from hps import canonical
@@ -116,19 +117,40 @@ class Registry(Protocol):
         """End what other threads are doing with it; nothing works with it any more."""
 
 
+class Placed(StrEnum):
+    """How a blob came to be where it was wanted."""
+
+    THERE = "there"  # it was there already
+    MOUNTED = "mounted"  # the registry had it in another repository
+    SENT = "sent"
+
+
 class WritableRegistry(Registry, Protocol):
     """One repository, for writing too."""
 
-    def upload(self, blob: Blob, content: Callable[[], BinaryIO]) -> bool:
-        """Put a blob there, unless it is; tells whether it was sent.
+    def has(self, blob: Blob) -> bool:
+        """Whether a blob is there, in its whole size; raises as `manifest`."""
+
+    def upload(
+        self,
+        blob: Blob,
+        content: Callable[[], BinaryIO],
+        *,
+        mounts: Sequence[str] = (),
+        sent: Callable[[int], object] = lambda _: None,
+    ) -> Placed:
+        """Put a blob there, unless it is.
 
         Args:
             blob: digest and size.
-            content: opens the bytes, once per attempt.
+            content: opens the bytes, which can be sought; hashed as they are sent.
+            mounts: repositories of the same registry that may have the blob.
+            sent: is called with how many bytes are there; the number may fall.
 
         Raises:
             PublishError: the registry refused it.
-            IntegrityError: the registry says that it keeps other bytes.
+            IntegrityError: the content is not the blob, or the registry says that it keeps other
+                bytes.
         """
 
     def put(self, document: ManifestDocument, tag: str | None = None) -> None:

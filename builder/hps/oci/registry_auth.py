@@ -126,7 +126,7 @@ def token_request(
 
     Args:
         parameters: of the challenge.
-        scope: `repository:NAME:ACTIONS`.
+        scope: `repository:NAME:ACTIONS`, or several with spaces between them.
         credentials: of the registry, if the user has some.
         from_loopback: the challenge came from this machine; only then may plain HTTP, or a
             server on this machine, be asked.
@@ -156,7 +156,8 @@ def token_request(
         }
         return TokenRequest("POST", realm, urlencode(form).encode())
     joint = "&" if parts.query else "?"
-    url = realm.partition("#")[0] + joint + urlencode({**query, "scope": scope})
+    pairs = [*query.items(), *(("scope", one) for one in scope.split(" "))]
+    url = realm.partition("#")[0] + joint + urlencode(pairs)
     return TokenRequest("GET", url, None, credentials.basic if credentials else None)
 
 

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 from urllib.parse import quote, urljoin, urlsplit
@@ -26,6 +26,7 @@ from hps.errors import (
     UsageError,
 )
 from hps.oci.attachment import fallback_tag
+from hps.oci.blob_upload import CHUNK, BlobUpload, is_there
 from hps.oci.documents import DOCUMENT_LIMIT
 from hps.oci.image import INDEX_TYPE
 from hps.oci.reference import Reference, is_tag
@@ -33,6 +34,7 @@ from hps.oci.registry import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     ManifestDocument,
+    Placed,
     Referrers,
     check_document,
     select_referrers,
@@ -44,7 +46,7 @@ from hps.store.cancellation import Cancellation
 from hps.store.foreign_text import printable
 from hps.store.retry import Deadlines
 from hps.store.transfer import Transfer
-from hps.store.transport import Call, Transport, announced_length
+from hps.store.transport import Call, Transport
 
 DOCUMENT_SECONDS = 120.0  # wall time of a manifest or of a list of referrers, with all attempts
 
@@ -68,6 +70,7 @@ class RegistryClient:
         plain_http: None: where the host is this machine and does not speak TLS. True: with any
             host; another machine gets no credentials then.
         deadlines: of each call.
+        chunk: bytes of a large blob that are sent with one request.
     """
 
     def __init__(
@@ -79,7 +82,9 @@ class RegistryClient:
         authority: Path | None = None,
         plain_http: bool | None = None,
         deadlines: Deadlines | None = None,
+        chunk: int = CHUNK,
     ) -> None:
+        self._chunk = chunk
         self._transport = Transport(netrc=False, authority=authority)
         self._reference = reference
         self._connection = Connection(
@@ -207,13 +212,24 @@ class RegistryClient:
             listed = self._listed(subject, artifact_type)
             return self._tagged(subject, artifact_type) if listed is None else listed
 
-    def upload(self, blob: Blob, content: Callable[[], BinaryIO]) -> bool:
+    def has(self, blob: Blob) -> bool:
+        """See `WritableRegistry.has`."""
+        call = Call(url=self._connection.address(f"/blobs/{blob.digest}"), name=str(blob.digest))
+        return self._connection.persist(call, lambda: is_there(self._connection, blob))
+
+    def upload(
+        self,
+        blob: Blob,
+        content: Callable[[], BinaryIO],
+        *,
+        mounts: Sequence[str] = (),
+        sent: Callable[[int], object] = lambda _: None,
+    ) -> Placed:
         """See `WritableRegistry.upload`."""
-        name = f"the blob {blob.digest} to {self.name}"
-        url = self._connection.address("/blobs/uploads/")
-        call = Call(url=url, name=name, method="POST")
         with _publishing():
-            return self._connection.persist(call, lambda: self._upload(call, blob, content))
+            return BlobUpload(
+                self._connection, blob, content, mounts=mounts, sent=sent, chunk=self._chunk
+            ).run()
 
     def put(self, document: ManifestDocument, tag: str | None = None) -> None:
         """See `WritableRegistry.put`."""
@@ -339,43 +355,6 @@ class RegistryClient:
             got=got,
             hint="tell whoever runs the registry",
         )
-
-    def _upload(self, call: Call, blob: Blob, content: Callable[[], BinaryIO]) -> bool:
-        """One attempt: HEAD, POST, PUT ("Pushing a blob monolithically")."""
-        place = self._connection.address(f"/blobs/{blob.digest}")
-        with self._connection.open(Call(url=place, name=call.name, method="HEAD"), "pull,push") as (
-            _,
-            response,
-        ):
-            if response.status_code == requests.codes.ok:
-                if announced_length(response) == blob.size:
-                    return False
-            elif response.status_code != requests.codes.not_found:
-                raise self._connection.refusal(response, call)
-        with self._expect(call, 202) as response:
-            location = response.headers.get("Location", "")
-        target = urljoin(call.url, location)
-        if not location or address.origin(target) != address.origin(call.url):
-            raise PublishError(
-                f"cannot send {call.title}: the registry leads the upload elsewhere",
-                expected=f"an address on {self._reference.host}",
-                got=address.redact(target) if location else "no address",
-                hint="a proxy in front of the registry must hand on host and scheme",
-            )
-        joint = "&" if urlsplit(target).query else "?"
-        with content() as body:
-            sent = Call(
-                url=f"{target}{joint}digest={quote(str(blob.digest), safe='')}",
-                name=call.name,
-                method="PUT",
-                headers={"Content-Type": "application/octet-stream"},
-                body=body if blob.size else b"",
-            )
-            with self._expect(sent, 201) as response:
-                _compare(
-                    call.name, blob.digest, None, response.headers.get("Docker-Content-Digest")
-                )
-        return True
 
     @contextlib.contextmanager
     def _expect(self, call: Call, status: int) -> Iterator[requests.Response]:

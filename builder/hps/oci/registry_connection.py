@@ -9,7 +9,7 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -145,17 +145,21 @@ class Connection:
         return self._transport.persist(call, attempt, self.deadlines, self.cancellation, hint=_HINT)
 
     @contextlib.contextmanager
-    def open(self, call: Call, actions: str = "pull") -> Iterator[tuple[str, requests.Response]]:
+    def open(
+        self, call: Call, actions: str = "pull", *, also: Sequence[str] = ()
+    ) -> Iterator[tuple[str, requests.Response]]:
         """Send a call to the registry, as somebody if it asks; raises as `Transport.open`.
 
         Args:
             call: without authorization.
             actions: `pull` or `pull,push`.
+            also: other repositories of the registry that are pulled from.
 
         Raises:
             FetchError: the registry asks for what we do not have, or refuses what we have.
         """
-        scope = f"repository:{self.reference.repository}:{actions}"
+        named = [f"repository:{self.reference.repository}:{actions}"]
+        scope = " ".join(named + [f"repository:{one}:pull" for one in also])
         fresh = False
         while True:
             with self._send(call, scope) as (url, response):

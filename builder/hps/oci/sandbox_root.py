@@ -2,20 +2,19 @@
 
 import io
 import os
-import platform
 import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from hps.config.schema import ImageSettings
+from hps.derivation.emulation import host_platform
 from hps.digest import Blob, Digest
 from hps.errors import SandboxError
 from hps.oci.image import Image, assemble
 
 # Never taken from the root: the engine mounts them, or the sandbox gives fresh ones.
 _PRIVATE = frozenset({"dev", "in", "out", "proc", "run", "sys", "tmp"})
-_ARCHITECTURES = {"x86_64": "linux/amd64", "aarch64": "linux/arm64"}
 
 
 def mounted_folders(root: Path) -> list[str]:
@@ -31,8 +30,7 @@ def mounted_folders(root: Path) -> list[str]:
 def root_image(data: bytes) -> Image:
     """The image of one layer that `root_tar` made."""
     layer = Blob(Digest.of(data), len(data))
-    target = _ARCHITECTURES.get(platform.machine(), f"linux/{platform.machine()}")
-    return assemble(None, ImageSettings(), [layer], platform=target, epoch=0)
+    return assemble(None, ImageSettings(), [layer], platform=host_platform(), epoch=0)
 
 
 def root_tar(root: Path) -> bytes:

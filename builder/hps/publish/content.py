@@ -1,18 +1,16 @@
-"""What is sent, hashed once more while it is: nothing else than what was verified leaves."""
+"""What is published: bytes of a file or in memory, and what they must still be when they go."""
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from hps.digest import Blob, Digest
 from hps.errors import IntegrityError, UsageError
+from hps.store.sending import PIECE, Sending, Sent
 
-PIECE = 1 << 20  # bytes
-
-Sent = Callable[[int], object]
+__all__ = ["PIECE", "Content", "Sending", "Sent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +55,21 @@ class Content:
         Raises:
             IntegrityError: the file is another one by now.
         """
-        try:
-            file = io.BytesIO(self.data) if self.path is None else self.path.open("rb")
-        except OSError as error:
-            raise self.changed() from error
-        sending = Sending(self, file, sent)
+        file = self.open_unhashed()
+        sending = Sending(self.blob, file, self.changed, sent)
         try:
             sending.skip(offset)
         except BaseException:
             sending.close()
             raise
         return sending
+
+    def open_unhashed(self) -> BinaryIO:
+        """The bytes, for who hashes them; raises IntegrityError as `open`."""
+        try:
+            return io.BytesIO(self.data) if self.path is None else self.path.open("rb")
+        except OSError as error:
+            raise self.changed() from error
 
     def check(self) -> None:
         """Read it all once more, for stores that read the file themselves.
@@ -85,58 +87,3 @@ class Content:
             f"{self.path or 'what is published'} was changed while it was published",
             hint="publish a file that nobody writes to",
         )
-
-
-class Sending:
-    """The bytes of a content on their way; its last byte is given out when all are right."""
-
-    def __init__(self, content: Content, file: BinaryIO, sent: Sent) -> None:
-        self._content = content
-        self._file = file
-        self._sent = sent
-        self._hash = hashlib.sha256()
-        self._at = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __len__(self) -> int:
-        return self._content.blob.size - self._at
-
-    def __iter__(self) -> Iterator[bytes]:
-        while piece := self.read(PIECE):
-            yield piece
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def skip(self, offset: int) -> None:
-        """Hash what is not sent again."""
-        while self._at < offset:
-            if not self._take(min(PIECE, offset - self._at)):
-                raise self._content.changed()
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes, as `http.client` asks for them."""
-        piece = self._take(PIECE if size < 0 else size)
-        self._sent(self._at)
-        return piece
-
-    def _take(self, size: int) -> bytes:
-        try:
-            piece = self._file.read(min(size, len(self)))
-        except OSError as error:
-            raise self._content.changed() from error
-        self._hash.update(piece)
-        self._at += len(piece)
-        if not piece and len(self) and size:
-            raise self._content.changed()
-        if not len(self) and (
-            self._hash.hexdigest() != self._content.blob.digest.hex or self._file.read(1)
-        ):
-            raise self._content.changed()
-        return piece

@@ -5,7 +5,7 @@ release or the other whatever happens. Follows `hps.model.artifact`. The client 
 tries again by itself.
 """
 
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from hps.errors import NotFoundError, UsageError
 from hps.model import artifact
@@ -77,10 +77,7 @@ class RegistryDestination:
         self._registry.abandon()
 
     def _upload(self, content: Content, sent: Sent) -> None:
-        self._registry.upload(
-            content.blob,
-            lambda: cast("BinaryIO", content.open(sent=sent)),  # read() and a length suffice
-        )
+        self._registry.upload(content.blob, content.open_unhashed, sent=sent)
         sent(content.blob.size)
 
     def _current(self) -> ManifestDocument | None:
