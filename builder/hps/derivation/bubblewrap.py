@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from hps.derivation.emulation import emulated, find_emulator, foreign, with_formats
 from hps.derivation.sandbox import Command
 from hps.errors import SandboxError
 
@@ -94,7 +95,10 @@ class Bubblewrap:
 
     def run(self, command: Command) -> str:
         """See `hps.derivation.sandbox.Sandbox.run`."""
-        line = arguments(command, find_bwrap())
+        line = arguments(emulated(command), find_bwrap())
+        processor = foreign(command)
+        if processor is not None:
+            line = with_formats(line, processor, find_emulator(processor))
         with self._lock:
             if self._closed:
                 raise SandboxError("the build was interrupted before this step began")
@@ -209,5 +213,10 @@ def _hint(output: str) -> str | None:
             "this machine forbids user namespaces: allow them "
             "(sysctl kernel.unprivileged_userns_clone=1, user.max_user_namespaces, or an AppArmor "
             "profile for bwrap), or use --sandbox docker"
+        )
+    if "Exec format error" in output:
+        return (
+            "a program for another processor was started by one: that needs Linux 6.7, or "
+            "qemu-user in this machine's /proc/sys/fs/binfmt_misc"
         )
     return None

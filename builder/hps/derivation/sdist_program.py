@@ -38,9 +38,9 @@ def main() -> None:
     for wheel in sorted(Path(request["wheels"]).glob("*.whl")):
         install(wheel, _ENVIRONMENT)
     environment = dict(os.environ, PATH=f"{_ENVIRONMENT}/bin:{os.environ['PATH']}")
-    done = subprocess.run(
-        [python, __file__, "--hook", json.dumps(request)], cwd=top, env=environment, check=False
-    )
+    emulator = filter(None, [os.environ.get("HPS_EMULATOR")])  # hps.derivation.emulation
+    line = [*emulator, python, __file__, "--hook", json.dumps(request)]
+    done = subprocess.run(line, cwd=top, env=environment, check=False)
     sys.exit(done.returncode)
 
 

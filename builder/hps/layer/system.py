@@ -20,9 +20,11 @@ from hps.layer.image_root import ImageRoot
 _SCRIPT = """\
 import os, subprocess, sys
 
+emulator = list(filter(None, [os.environ.get("HPS_EMULATOR")]))  # hps.derivation.emulation
 if os.access("/usr/sbin/ldconfig", os.X_OK):
-    subprocess.run(["/usr/sbin/ldconfig", "-X", "-C", "/out/ld.so.cache"], check=True)
-ask = ["/usr/bin/openssl", "x509", "-noout", "-subject_hash", "-in"]
+    ldconfig = ["/usr/sbin/ldconfig", "-X", "-C", "/out/ld.so.cache"]
+    subprocess.run(emulator + ldconfig, check=True)
+ask = emulator + ["/usr/bin/openssl", "x509", "-noout", "-subject_hash", "-in"]
 with open("/out/certificate-hashes", "w", encoding="utf-8", errors="surrogateescape") as out:
     for path in sys.argv[1:]:
         done = subprocess.run([*ask, path], stdout=subprocess.PIPE, text=True)

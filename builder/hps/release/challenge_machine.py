@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hps.derivation.emulation import is_static
 from hps.release.challenge_conditions import STRANGER, Machine
 from hps.release.challenge_start import NAMESPACES, USER_NAMESPACE, binary_format, code, environment
 from hps.store.inherited import foreign
@@ -15,7 +16,6 @@ from hps.store.inherited import foreign
 _CLOCK_LIBRARIES = ("usr/lib/*/faketime", "usr/lib64/faketime", "usr/local/lib/faketime")
 _EMULATORS = ("qemu-x86_64-static", "qemu-x86_64")
 _PATIENCE = 60.0  # seconds that one look may take
-_ELF_INTERPRETER = 3  # program header type PT_INTERP: linked dynamically
 
 
 def look(folder: Path, pythons: Sequence[Path] = ()) -> Machine:
@@ -130,16 +130,7 @@ def _file_order(folder: Path) -> str | None:
 def _emulator() -> str:
     """The first static qemu-user in PATH; a dynamic one finds no libraries in the sandbox."""
     found = [shutil.which(name) for name in _EMULATORS]
-    return next((name for name in found if name and _is_static(Path(name))), "")
-
-
-def _is_static(path: Path) -> bool:
-    """Whether an ELF file for 64 bits names no interpreter (ELF-64, "Program header table")."""
-    data = path.read_bytes()[: 1 << 16]
-    start = int.from_bytes(data[32:40], "little")
-    size = int.from_bytes(data[54:56], "little")
-    headers = [data[start + n * size :][:4] for n in range(int.from_bytes(data[56:58], "little"))]
-    return data[:5] == b"\x7fELF\x02" and _ELF_INTERPRETER.to_bytes(4, "little") not in headers
+    return next((name for name in found if name and is_static(Path(name))), "")
 
 
 def _emulation(emulator: str, folder: Path) -> str | None:
