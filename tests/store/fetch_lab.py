@@ -10,7 +10,8 @@ from hps.digest import Digest
 from hps.store.blobs import Store
 from hps.store.fetch import Fetcher
 from hps.store.http import Http
-from hps.store.origins import Machine, Origins
+from hps.store.machine import Machine
+from hps.store.origins import Origins
 from hps.store.request import DebianOrigin, Event, FileOrigin, PythonOrigin, Request
 from hps.store.retry import Deadlines
 from tests import servers

@@ -7,7 +7,8 @@ import pytest
 
 from hps.config.schema import DebianSource, PythonSource, Sources
 from hps.errors import FetchError
-from hps.store.origins import Machine, Origins, ask_uv
+from hps.store.machine import Machine
+from hps.store.origins import Origins, ask_uv
 
 CONFIGURED = "https://toml.example.org/simple"
 

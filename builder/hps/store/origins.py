@@ -10,8 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from hps.config.schema import Sources
@@ -19,16 +18,9 @@ from hps.errors import FetchError
 from hps.store import apt_sources, index_settings
 from hps.store import url as address
 from hps.store.apt_sources import AptEntry, Archive
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Machine:
-    """The parts of a machine that are asked; tests name others."""
-
-    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-    home: Path = field(default_factory=Path.home)
-    prefix: Path = field(default_factory=lambda: Path(sys.prefix))
-    etc: Path = Path("/etc")
+from hps.store.machine import Machine, read, unreadable
+from hps.store.registry_address import RegistryAddress
+from hps.store.registry_origins import RegistryOrigins
 
 
 class Origins:
@@ -56,6 +48,7 @@ class Origins:
         self._lock = threading.RLock()
         self._found: dict[str, str] = {}
         self._entries: list[AptEntry] | None = None
+        self._registries = RegistryOrigins(sources.registries, self._machine)
 
     def python_index(self, alias: str) -> str:
         """The address of a Python index.
@@ -67,6 +60,20 @@ class Origins:
             if alias not in self._found:
                 self._found[alias] = self._python_index(alias)
             return self._found[alias]
+
+    def registry(self, alias: str, repository: str) -> tuple[RegistryAddress, ...]:
+        """Where the images of a repository may be asked for, best first.
+
+        Args:
+            alias: of [sources.registries.ALIAS].
+            repository: what images call it behind the alias.
+
+        Raises:
+            FetchError: nobody says where the registry is, this machine's settings of registries
+                cannot be used, or they forbid it.
+        """
+        with self._lock:
+            return self._registries.addresses(alias, repository)
 
     def debian_mirrors(self, alias: str, archive: Archive, suite: str) -> tuple[str, ...]:
         """The addresses of a Debian archive, best first.
@@ -114,12 +121,12 @@ class Origins:
         files = index_settings.uv_files(
             self._machine.environment, self._machine.home, self._machine.etc
         )
-        for path, text in _read(files):
+        for path, text in read(files):
             try:
                 if found := index_settings.parse_uv(text):
                     return found
             except (ValueError, RecursionError) as error:
-                raise _unreadable(path, str(error)) from error
+                raise unreadable(path, str(error)) from error
         return None
 
     def _pip_setting(self) -> str | None:
@@ -127,11 +134,11 @@ class Origins:
         files = index_settings.pip_files(
             machine.environment, machine.home, machine.prefix, machine.etc
         )
-        texts = dict(_read(files))
+        texts = dict(read(files))
         try:
             return index_settings.parse_pip(texts.values())
         except ValueError as error:
-            raise _unreadable(list(texts)[-1], str(error)) from error
+            raise unreadable(list(texts)[-1], str(error)) from error
 
     def _apt_entries(self) -> list[AptEntry]:
         with self._lock:
@@ -140,10 +147,8 @@ class Origins:
                 parts = apt / "sources.list.d"
                 lists = [apt / "sources.list", *sorted(parts.glob("*.list"))]
                 stanzas = sorted(parts.glob("*.sources"))
-                entries = [
-                    each for _, text in _read(lists) for each in apt_sources.parse_list(text)
-                ]
-                for _, text in _read(stanzas):
+                entries = [each for _, text in read(lists) for each in apt_sources.parse_list(text)]
+                for _, text in read(stanzas):
                     entries += apt_sources.parse_deb822(text)
                 self._entries = entries
             return self._entries
@@ -153,26 +158,6 @@ def _uv_default(value: str | None) -> str | None:
     """UV_DEFAULT_INDEX may be `name=address` (uv reference, "UV_DEFAULT_INDEX")."""
     name, equals, rest = (value or "").partition("=")
     return rest if equals and name.replace("-", "").replace("_", "").isalnum() else value
-
-
-def _read(files: Iterable[Path]) -> Iterable[tuple[Path, str]]:
-    """The files that exist, with their text."""
-    for path in files:
-        try:
-            yield path, path.read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except UnicodeDecodeError as error:
-            raise _unreadable(path, "not UTF-8") from error
-        except OSError as error:
-            raise _unreadable(path, error.strerror or "cannot be opened") from error
-
-
-def _unreadable(path: Path, why: str) -> FetchError:
-    return FetchError(
-        f"cannot read {path}: {why}",
-        hint="correct the file, or name the index with HPS_INDEX_DEFAULT or in hps.toml",
-    )
 
 
 def ask_uv() -> str:
