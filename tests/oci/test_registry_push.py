@@ -13,7 +13,7 @@ from hps.errors import (
 )
 from hps.oci.attachment import Subject, referrer
 from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE
-from hps.oci.registry import ManifestDocument
+from hps.oci.registry import ManifestDocument, Placed
 from hps.oci.registry_client import RegistryClient
 from hps.oci.registry_push import merged_index
 from tests import servers
@@ -23,7 +23,7 @@ from tests.servers import HostileServer
 UPLOADS = "/v2/team/app/blobs/uploads/"
 
 
-def push(registry: RegistryClient) -> bool:
+def push(registry: RegistryClient) -> Placed:
     return registry.upload(Blob(Digest.of(BLOB), len(BLOB)), lambda: io.BytesIO(BLOB))
 
 

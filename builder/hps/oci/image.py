@@ -71,6 +71,7 @@ class Image:
         config: the bytes of the configuration.
         manifest: the bytes of the manifest.
         layers: blob of each layer, packed or not.
+        media_type: of the manifest; images of others may have Docker's.
     """
 
     reference: str | None
@@ -78,6 +79,7 @@ class Image:
     config: bytes
     manifest: bytes
     layers: tuple[ImageLayer, ...]
+    media_type: str = MANIFEST_TYPE
 
     @property
     def digest(self) -> Digest:

@@ -12,7 +12,6 @@ from hps.digest import Digest
 from hps.oci.attachment import Attachment, signature_subject
 from hps.oci.image import (
     INDEX_TYPE,
-    MANIFEST_TYPE,
     REFERENCE_ANNOTATION,
     Image,
     descriptor,
@@ -35,11 +34,13 @@ class ImageIndex:
         reference: NAME:TAG, or None for one that carries no name.
         data: its bytes.
         images: none of them needs a reference.
+        media_type: of the index; those of others may have Docker's.
     """
 
     reference: str | None
     data: bytes
     images: tuple[Image, ...]
+    media_type: str = INDEX_TYPE
 
     @property
     def digest(self) -> Digest:
@@ -59,7 +60,7 @@ def platform_index(reference: str | None, images: Iterable[Image]) -> ImageIndex
         raise ValueError(f"an index has one image for each platform, not {platforms}")
     entries = [
         {
-            **descriptor(MANIFEST_TYPE, image.digest, len(image.manifest)),
+            **descriptor(image.media_type, image.digest, len(image.manifest)),
             "platform": platform_fields(image.platform),
         }
         for image in ordered
@@ -99,13 +100,13 @@ def _check_names(names: Sequence[str | None]) -> None:
 
 
 def _image_entry(image: Image, *, signed: bool) -> dict[str, Any]:
-    entry = descriptor(MANIFEST_TYPE, image.digest, len(image.manifest))
+    entry = descriptor(image.media_type, image.digest, len(image.manifest))
     entry["platform"] = platform_fields(image.platform)
     return _annotated(entry, image.reference, _IMAGE_KIND if signed else None)
 
 
 def _index_entry(one: ImageIndex, *, signed: bool) -> dict[str, Any]:
-    entry = descriptor(INDEX_TYPE, one.digest, len(one.data))
+    entry = descriptor(one.media_type, one.digest, len(one.data))
     return _annotated(entry, one.reference, _INDEX_KIND if signed else None)
 
 

@@ -7,17 +7,16 @@ first, layers are hashed last: nobody should wait for gigabytes that nobody has 
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 from hps.digest import Blob, Digest
-from hps.errors import IntegrityError, LimitError, MalformedError, UsageError
+from hps.errors import LimitError, MalformedError, UsageError
 from hps.oci.attachment import Attachment, is_attachment_tag
 from hps.oci.documents import (
-    Config,
     Descriptor,
     DockerManifest,
     Index,
@@ -29,17 +28,16 @@ from hps.oci.documents import (
 )
 from hps.oci.image import (
     INDEX_TYPE,
-    LAYER_TYPE,
     MANIFEST_TYPE,
     REFERENCE_ANNOTATION,
     Image,
-    ImageLayer,
     docker_manifest,
 )
+from hps.oci.image_reading import read_image, read_manifest
 from hps.oci.index import ImageIndex
 from hps.oci.layout_contents import Layout, blob_name, documents, layers
 from hps.oci.layout_files import FolderFiles, LayoutFiles
-from hps.oci.registry import INDEX_TYPES, check_document
+from hps.oci.registry import INDEX_TYPES, MANIFEST_TYPES, check_document
 from hps.store.foreign_text import printable
 
 _PIECE = 1 << 20  # bytes hashed at once
@@ -75,9 +73,9 @@ def open_layout(source: Path | LayoutFiles) -> Layout:
     attachments = [entry for entry in found.manifests if _is_attachment(entry)]
     others = [entry for entry in found.manifests if not _is_attachment(entry)]
     _check_names(path, others)
-    indexes = [entry for entry in others if entry.media_type == INDEX_TYPE]
+    indexes = [entry for entry in others if entry.media_type in INDEX_TYPES]
     return Layout(
-        tuple(_read_image(files, one) for one in others if one.media_type != INDEX_TYPE),
+        tuple(_read_image(files, one) for one in others if one.media_type not in INDEX_TYPES),
         tuple(_read_attachment(files, entry) for entry in attachments),
         _read_indexes(files, indexes),
     )
@@ -196,14 +194,15 @@ def _read_indexes(files: LayoutFiles, entries: Iterable[Descriptor]) -> tuple[Im
                 image = replace(_read_image(files, child), reference=None)
                 read[child.digest, child.size] = image
         images = tuple(read[child.digest, child.size] for child in children)
-        found.append(ImageIndex(entry.annotations.get(REFERENCE_ANNOTATION), data, images))
+        name = entry.annotations.get(REFERENCE_ANNOTATION)
+        found.append(ImageIndex(name, data, images, entry.media_type))
     return tuple(found)
 
 
 def _read_index(files: LayoutFiles, entry: Descriptor) -> tuple[bytes, tuple[Descriptor, ...]]:
     path = files.root / blob_name(entry.digest)
     data = read_blob(path, entry, opener=files.open)
-    check_document(str(path), INDEX_TYPE, data)
+    check_document(str(path), entry.media_type, data)
     children = parse(Index, path, data).manifests
     for child in children:
         if child.media_type in INDEX_TYPES:
@@ -217,36 +216,20 @@ def _read_index(files: LayoutFiles, entry: Descriptor) -> tuple[bytes, tuple[Des
 
 def _read_image(files: LayoutFiles, entry: Descriptor) -> Image:
     path = files.root / blob_name(entry.digest)
-    if entry.media_type != MANIFEST_TYPE:
+    if entry.media_type not in MANIFEST_TYPES:
         raise UsageError(
             f"{files.root} holds something else than an image",
             expected=MANIFEST_TYPE,
             got=entry.media_type,
             hint="copy one platform of it with another tool, and use that",
         )
-    manifest_bytes = read_blob(path, entry, opener=files.open)
-    check_document(str(path), MANIFEST_TYPE, manifest_bytes)
-    parsed = parse(Manifest, path, manifest_bytes)
-    config_path = files.root / blob_name(parsed.config.digest)
-    config_bytes = read_blob(config_path, parsed.config, opener=files.open)
-    config = parse(Config, config_path, config_bytes)
-    _check_diff_ids(config_path, parsed.layers, config.diff_ids)
-    parts = (config.os, config.architecture, config.variant)
-    return Image(
-        reference=entry.annotations.get(REFERENCE_ANNOTATION),
-        platform="/".join(part for part in parts if part),
-        config=config_bytes,
-        manifest=manifest_bytes,
-        layers=tuple(
-            ImageLayer(
-                layer.digest,
-                layer.size,
-                layer.media_type,
-                None if layer.digest == diff_id else diff_id,
-            )
-            for layer, diff_id in zip(parsed.layers, config.diff_ids, strict=True)
-        ),
+    document = check_document(
+        str(path), entry.media_type, read_blob(path, entry, opener=files.open)
     )
+    config = read_manifest(path, document).config
+    config_path = files.root / blob_name(config.digest)
+    config_bytes = read_blob(config_path, config, opener=files.open)
+    return read_image(path, document, config_bytes, entry.annotations.get(REFERENCE_ANNOTATION))
 
 
 def _read_attachment(files: LayoutFiles, entry: Descriptor) -> Attachment:
@@ -279,22 +262,6 @@ def _read_attachment(files: LayoutFiles, entry: Descriptor) -> Attachment:
         subject=manifest.subject.digest if manifest.subject else None,
         tag=tag,
     )
-
-
-def _check_diff_ids(path: Path, found: Sequence[Descriptor], diff_ids: Sequence[Digest]) -> None:
-    if len(found) != len(diff_ids):
-        raise IntegrityError(
-            f"{path} and the manifest disagree about the number of layers",
-            expected=len(diff_ids),
-            got=len(found),
-        )
-    for layer, diff_id in zip(found, diff_ids, strict=True):
-        if layer.media_type == LAYER_TYPE and layer.digest != diff_id:
-            raise IntegrityError(
-                f"{path} gives an uncompressed layer another diff_id than its digest",
-                expected=diff_id,
-                got=layer.digest,
-            )
 
 
 def _blob_fault(files: LayoutFiles, blob: Blob, watch: Watch | None, hashed: bool) -> Fault | None:
