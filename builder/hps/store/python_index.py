@@ -40,7 +40,8 @@ class IndexFile:
     """One file of a project, as the index describes it.
 
     `yanked` is the reason (possibly empty), or None when the file is not yanked; `size` is in
-    bytes.
+    bytes; `metadata` is the sha256 of a wheel's METADATA, which then is at `url` with `.metadata`
+    behind it (PEP 658, 714).
     """
 
     url: str
@@ -49,6 +50,7 @@ class IndexFile:
     upload_time: datetime | None = None
     yanked: str | None = None
     requires_python: str | None = None
+    metadata: str | None = None
 
 
 def normalise(project: str) -> str:
@@ -160,6 +162,7 @@ def _parse_json(text: str, base: str, index_url: str) -> dict[str, IndexFile]:
             upload_time=_time(each.get("upload-time")),
             yanked=yanked if isinstance(yanked, str) else ("" if yanked else None),
             requires_python=each.get("requires-python"),
+            metadata=_metadata(each.get("core-metadata")),
         )
     return files
 
@@ -177,11 +180,13 @@ def _parse_html(text: str, base: str, index_url: str) -> dict[str, IndexFile]:
         if not _FILE.fullmatch(name):
             continue
         digest = _FRAGMENT.search(fragment)
+        told = _FRAGMENT.search(attributes.get("data-core-metadata") or "")
         files[name] = IndexFile(
             url=_link(base, url, index_url),
             sha256=_sha256(digest[1]) if digest else None,
             yanked=(attributes["data-yanked"] or "") if "data-yanked" in attributes else None,
             requires_python=attributes.get("data-requires-python"),
+            metadata=_sha256(told[1]) if told else None,
         )
     return files
 
@@ -234,6 +239,11 @@ def _sha256(value: object) -> str | None:
     if not isinstance(value, str):
         raise TypeError("a hash is a string")
     return Digest(value.lower()).hex
+
+
+def _metadata(value: object) -> str | None:
+    """PEP 714: a table of hashes, or true where it is served without one, which is not enough."""
+    return _sha256(value.get("sha256")) if isinstance(value, dict) else None
 
 
 def _size(value: object) -> int | None:
