@@ -8,6 +8,7 @@ Nothing is unpacked, and memory does not grow with the archive.
 
 import io
 import os
+import posixpath
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -38,6 +39,8 @@ class ArchiveFiles(AbstractContextManager["ArchiveFiles"]):
 
     Args:
         path: of the archive; kept open, so that nobody can put another one in its place.
+        links: symbolic links are names of other files of the archive, as `docker save` writes
+            them for layers that are there twice.
 
     Raises:
         UsageError: the archive cannot be opened.
@@ -46,8 +49,9 @@ class ArchiveFiles(AbstractContextManager["ArchiveFiles"]):
         LimitError: it has more members than any layout.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, links: bool = False) -> None:
         self._root = path
+        self._links = links
         try:
             self._file = open_regular(path)
         except OSError as error:
@@ -89,9 +93,15 @@ class ArchiveFiles(AbstractContextManager["ArchiveFiles"]):
         offset, size = self._members[name]
         return cast("BinaryIO", io.BufferedReader(_Part(self._file.fileno(), offset, size)))
 
+    def size(self, name: str) -> int | None:
+        """How many bytes a file has; None if there is none of that name."""
+        found = self._members.get(name)
+        return None if found is None else found[1]
+
     def _listed(self) -> Mapping[str, tuple[int, int]]:
         """Offset and size of every file."""
         found: dict[str, tuple[int, int]] = {}
+        links: dict[str, str] = {}
         seen: set[str] = set()
         for info, offset in self._headers():
             name = _plain_name(info)
@@ -102,8 +112,14 @@ class ArchiveFiles(AbstractContextManager["ArchiveFiles"]):
                 raise LimitError(
                     f"{self._root} holds too many files", expected=f"at most {MOST_FILES}"
                 )
-            if not info.isdir():
+            if info.issym():
+                links[name] = posixpath.normpath(posixpath.join(name, "..", info.linkname))
+            elif not info.isdir():
                 found[name] = (offset, info.size)
+        for name, target in links.items():
+            if target not in found:  # one step, to a file: nothing to go round in
+                raise self._malformed(f"{name!r} is a link to no file of the archive")
+        found |= {name: found[target] for name, target in links.items()}
         folders = {str(parent) for name in found for parent in Path(name).parents}
         if clash := sorted(folders & found.keys()):
             raise self._malformed(f"{clash[0]!r} is a file and a folder")
@@ -147,9 +163,8 @@ class ArchiveFiles(AbstractContextManager["ArchiveFiles"]):
 
     def _check_kind(self, info: tarfile.TarInfo) -> None:
         empty = info.size == 0
-        if info.size < 0 or not (
-            info.type == tarfile.REGTYPE or (info.type == tarfile.DIRTYPE and empty)
-        ):
+        hollow = {tarfile.DIRTYPE, tarfile.SYMTYPE} if self._links else {tarfile.DIRTYPE}
+        if info.size < 0 or not (info.type == tarfile.REGTYPE or (info.type in hollow and empty)):
             raise self._malformed(f"{info.name!r} is no plain file (tar type {info.type!r})")
 
     def _extension(self, info: tarfile.TarInfo, at: int) -> bytes:

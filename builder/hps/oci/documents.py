@@ -139,12 +139,14 @@ class DockerImage:
 
     config: str
     layers: tuple[str, ...]
+    tags: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Self:
         """See Document."""
         found = Members(value, where)
-        return cls(found.text("Config"), found.each("Layers", text))
+        tags = found.each("RepoTags", text) if found.has("RepoTags") else ()
+        return cls(found.text("Config"), found.each("Layers", text), tags)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""An image layout read as a repository: the adapter of the port in `registry` for a folder.
+"""An image layout read as a repository: the adapter of the port in `registry` for a folder or tar.
 
 OCI image specification 1.1, image-layout.md. A layout has no registry to ask for referrers: they
 are what `index.json` lists and what the index at the fallback tag lists.
@@ -8,6 +8,7 @@ import errno
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from hps import canonical
 from hps.digest import Blob, Digest
@@ -17,11 +18,12 @@ from hps.oci.documents import (
     DOCUMENT_LIMIT,
     Descriptor,
     Index,
-    open_regular,
     parse,
     read_document,
 )
 from hps.oci.image import REFERENCE_ANNOTATION
+from hps.oci.layout_contents import blob_name
+from hps.oci.layout_files import FolderFiles, LayoutFiles
 from hps.oci.registry import (
     INDEX_TYPES,
     MANIFEST_DEPTH,
@@ -41,16 +43,17 @@ class LayoutRegistry:
     """An image layout as a repository (see `Registry`); its tags are `ref.name` annotations.
 
     Args:
-        folder: of the layout.
+        source: a folder, or the files of an archive.
 
     Raises:
         IntegrityError: `index.json` is missing, too large or no index.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        path = folder / "index.json"
-        self._entries = parse(Index, path, read_document(path)).manifests
+    def __init__(self, source: Path | LayoutFiles) -> None:
+        self._files = FolderFiles(source) if isinstance(source, Path) else source
+        self._folder = self._files.root
+        path = self._folder / "index.json"
+        self._entries = parse(Index, path, read_document(path, opener=self._files.open)).manifests
         if len(self._entries) > _MOST_ENTRIES:
             raise LimitError(
                 f"{path} lists too much",
@@ -60,8 +63,17 @@ class LayoutRegistry:
 
     @property
     def name(self) -> str:
-        """The folder."""
+        """The folder or archive."""
         return str(self._folder)
+
+    @property
+    def entries(self) -> tuple[Descriptor, ...]:
+        """What `index.json` lists."""
+        return self._entries
+
+    def open(self, blob: Blob) -> BinaryIO:
+        """A blob for who hashes it himself; can be sought; raises as `stream`."""
+        return self._open(blob.digest)
 
     def abandon(self) -> None:
         """See `Registry.abandon`; reading files ends by itself."""
@@ -168,15 +180,24 @@ class LayoutRegistry:
         return check_document(f"{digest} of {self.name}", media_type, bytes(data))
 
     def _pieces(self, digest: Digest) -> Iterator[bytes]:
-        path = self._folder / "blobs" / "sha256" / digest.hex
-        try:
-            with open_regular(path) as reader:
+        with self._open(digest) as reader:
+            try:
                 while piece := reader.read(_PIECE):
                     yield piece
+            except OSError as error:
+                raise self._unreadable(digest, error) from error
+
+    def _open(self, digest: Digest) -> BinaryIO:
+        try:
+            return self._files.open(self._folder / blob_name(digest))
         except OSError as error:
             if error.errno in {errno.ENOENT, errno.ENOTDIR}:
                 raise self._absent(str(digest)) from error
-            raise FetchError(f"{path} cannot be read: {error.strerror or error}") from error
+            raise self._unreadable(digest, error) from error
+
+    def _unreadable(self, digest: Digest, error: OSError) -> FetchError:
+        path = self._folder / blob_name(digest)
+        return FetchError(f"{path} cannot be read: {error.strerror or error}")
 
     def _compare(self, expected: Digest, got: Digest) -> None:
         if expected != got:
