@@ -44,6 +44,7 @@ from hps.oci.registry_credentials import find_credentials
 from hps.store import url as address
 from hps.store.cancellation import Cancellation
 from hps.store.foreign_text import printable
+from hps.store.registry_address import RegistryAddress
 from hps.store.retry import Deadlines
 from hps.store.transfer import Transfer
 from hps.store.transport import Call, Transport
@@ -71,6 +72,7 @@ class RegistryClient:
             host; another machine gets no credentials then.
         deadlines: of each call.
         chunk: bytes of a large blob that are sent with one request.
+        place: where this machine's settings say that the repository is, see `Connection`.
     """
 
     def __init__(
@@ -83,9 +85,12 @@ class RegistryClient:
         plain_http: bool | None = None,
         deadlines: Deadlines | None = None,
         chunk: int = CHUNK,
+        place: RegistryAddress | None = None,
     ) -> None:
         self._chunk = chunk
-        self._transport = Transport(netrc=False, authority=authority)
+        further = () if place is None else tuple(map(Path, place.authorities))
+        authorities = (*(() if authority is None else (authority,)), *further)
+        self._transport = Transport(netrc=False, authority=authorities)
         self._reference = reference
         self._connection = Connection(
             reference,
@@ -97,6 +102,7 @@ class RegistryClient:
             self._transport,
             deadlines or Deadlines(),
             plain_http=plain_http,
+            place=place,
         )
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import quote
 
 import requests
 
@@ -31,6 +32,7 @@ from hps.store import url as address
 from hps.store.cancellation import Cancellation, Cancelled
 from hps.store.foreign_text import printable
 from hps.store.http import receive
+from hps.store.registry_address import RegistryAddress
 from hps.store.retry import Deadlines
 from hps.store.transfer import Transfer
 from hps.store.transport import AgainError, Call, Transport, pieces, raise_if_passing, said
@@ -67,6 +69,8 @@ class Connection:
         deadlines: of each call.
         plain_http: None: where the host is this machine and does not speak TLS. True: with any
             host; nothing is secret then, and another machine gets no credentials.
+        place: where the repository is on this machine's word: the root of the API, fields that
+            are sent, and whether the host may do without TLS as this machine may.
     """
 
     def __init__(
@@ -77,6 +81,7 @@ class Connection:
         deadlines: Deadlines,
         *,
         plain_http: bool | None = None,
+        place: RegistryAddress | None = None,
     ) -> None:
         self.reference = reference
         self.deadlines = deadlines
@@ -84,7 +89,7 @@ class Connection:
         self._credentials = credentials
         self._transport = transport
         self._plain_http = plain_http
-        self._exposed = plain_http is True and not reference.is_loopback
+        self._place = place
         self._lock = threading.Lock()
         self._found: tuple[Credentials | None] | None = None
         self._known: dict[str, str] = {}  # scope to the field Authorization
@@ -138,7 +143,19 @@ class Connection:
         """The address of `path` below /v2/NAME."""
         scheme = "http" if self._is_plain() else "https"
         host, repository = self.reference.host, self.reference.repository
-        return f"{scheme}://{host}/v2/{repository}{path}"
+        if self._place is None:
+            return f"{scheme}://{host}/v2/{repository}{path}"
+        root = self._place.root.partition("://")[2]
+        query = ""
+        if self._place.namespace:
+            mark = "&" if "?" in path else "?"
+            query = f"{mark}ns={quote(self._place.namespace, safe='')}"
+        return f"{scheme}://{root}/{repository}{path}{query}"
+
+    @property
+    def _exposed(self) -> bool:
+        """Whether what is sent can be read on the way to another machine."""
+        return self._plain_http is True and not self.reference.is_loopback
 
     def persist(self, call: Call, attempt: Callable[[], _Result]) -> _Result:
         """Attempt with back-off; `call` names what is attempted. Raises as `Transport.persist`."""
@@ -252,6 +269,7 @@ class Connection:
             name=call.name,
             method=call.method,
             headers=call.headers,
+            private=dict(self._place.headers) if self._place else {},
             authorization=self._known.get(scope),
             body=call.body,
             allow=self._allow,
@@ -360,7 +378,7 @@ class Connection:
         with self._lock:
             if self._plain_http is not None:
                 return self._plain_http
-            if self.reference.is_loopback:
+            if self.reference.is_loopback or (self._place and self._place.insecure):
                 seconds = min(_PROBE_SECONDS, self.deadlines.idle)
                 speaks = _speaks_tls(self.reference.host, seconds, self.cancellation)
                 if speaks is None:
@@ -372,7 +390,7 @@ class Connection:
 
 
 def _speaks_tls(host: str, seconds: float, cancellation: Cancellation) -> bool | None:
-    """Whether a server on this machine answers a TLS handshake; None where that is not known."""
+    """Whether a server answers a TLS handshake; None where that is not known."""
     parts = address.split(f"https://{host}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,21 +38,22 @@ class Exchange:
 current: ContextVar[Exchange] = ContextVar("exchange")
 
 
-def new_session(authority: Path | None = None) -> requests.Session:
+def new_session(authority: Path | Sequence[Path] | None = None) -> requests.Session:
     """Open a session; proxies, netrc and certificate bundles are those of the environment.
 
     Args:
-        authority: a PEM file of certificates that are trusted beside them.
+        authority: PEM files of certificates that are trusted beside them.
 
     Raises:
-        UsageError: the file cannot be read, or holds no certificate.
+        UsageError: a file cannot be read, or holds no certificate.
     """
+    authorities = [authority] if isinstance(authority, Path) else list(authority or ())
     session = _Session()
     session.headers["User-Agent"] = "hps"
     # `requests` reads REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, which win, by itself; this third name
     # is the one of OpenSSL, uv and pip.
     session.verify = os.environ.get("SSL_CERT_FILE") or True
-    session.mount("https://", _Adapter(authority))
+    session.mount("https://", _Adapter(authorities))
     session.mount("http://", _Adapter())
     return session
 
@@ -88,8 +89,8 @@ class _Session(requests.Session):
 class _Adapter(HTTPAdapter):
     """Uses connections that watch the clock, behind a proxy too."""
 
-    def __init__(self, authority: Path | None = None) -> None:
-        self._context = None if authority is None else _trusting(authority)
+    def __init__(self, authorities: Sequence[Path] = ()) -> None:
+        self._context = _trusting(authorities) if authorities else None
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -108,16 +109,17 @@ class _Adapter(HTTPAdapter):
         return pool
 
 
-def _trusting(authority: Path) -> ssl.SSLContext:
+def _trusting(authorities: Sequence[Path]) -> ssl.SSLContext:
     context = create_urllib3_context()
-    try:
-        context.load_verify_locations(authority)
-    except OSError as error:  # ssl.SSLError is one
-        why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
-        raise UsageError(
-            f"the authority {authority} cannot be used: {why}",
-            hint="name a PEM file with the certificate of the authority",
-        ) from error
+    for authority in authorities:
+        try:
+            context.load_verify_locations(authority)
+        except OSError as error:  # ssl.SSLError is one
+            why = "it holds no certificate" if isinstance(error, ssl.SSLError) else error.strerror
+            raise UsageError(
+                f"the authority {authority} cannot be used: {why}",
+                hint="name a PEM file with the certificate of the authority",
+            ) from error
     return context
 
 

@@ -8,7 +8,7 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import IncompleteRead
@@ -69,6 +69,7 @@ class Call:
         name: what people call what is asked for; the address itself if empty.
         method: of the request; redirects are followed for GET and HEAD only.
         headers: sent to whatever host a redirect leads to.
+        private: headers that are sent to the origin of `url` only.
         authorization: the field of this name; sent to the origin of `url` only.
         body: bytes, or an open file that is sent from where it stands to its end.
         allow: called with each address that a redirect leads to; raises where it may not.
@@ -78,6 +79,7 @@ class Call:
     name: str = ""
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict, repr=False)
     authorization: str | None = field(default=None, repr=False)
     body: bytes | BinaryIO | None = field(default=None, repr=False)
     allow: Callable[[str], object] = lambda _: None
@@ -100,10 +102,12 @@ class Transport:
 
     Args:
         netrc: whether the credentials of the user's netrc file are sent.
-        authority: a PEM file of certificates that are trusted beside those of the environment.
+        authority: PEM files of certificates that are trusted beside those of the environment.
     """
 
-    def __init__(self, *, netrc: bool = True, authority: Path | None = None) -> None:
+    def __init__(
+        self, *, netrc: bool = True, authority: Path | Sequence[Path] | None = None
+    ) -> None:
         self._netrc = netrc
         self._authority = authority
         self._idle: deque[requests.Session] = deque()
@@ -197,9 +201,9 @@ class Transport:
         self, session: requests.Session, call: Call
     ) -> Iterator[tuple[str, requests.Response]]:
         """Request, following redirects; `requests` itself would follow them from https to http."""
-        url, authorization = call.url, call.authorization
+        url, authorization, private = call.url, call.authorization, call.private
         for _ in range(_REDIRECTS + 1):
-            sent = self._send(session, call, url, authorization)
+            sent = self._send(session, call, url, private, authorization)
             with contextlib.closing(sent) as response:
                 location = response.headers.get("Location")
                 moved = response.status_code in _REDIRECT_STATUS and location is not None
@@ -211,7 +215,8 @@ class Transport:
                 url = address.redirected(url, location or "")
                 call.allow(url)
                 if address.origin(url) != address.origin(call.url):
-                    authorization = None  # for good: the other host may send us back anywhere
+                    # For good: the other host may send us back anywhere.
+                    authorization, private = None, {}
         raise FetchError(
             f"cannot {call.verb} {call.title}: more than {_REDIRECTS} redirects, "
             f"the last to {address.redact(url)}",
@@ -219,10 +224,15 @@ class Transport:
         )
 
     def _send(
-        self, session: requests.Session, call: Call, url: str, authorization: str | None
+        self,
+        session: requests.Session,
+        call: Call,
+        url: str,
+        private: Mapping[str, str],
+        authorization: str | None,
     ) -> requests.Response:
         exchange = current.get()
-        headers = {"Accept-Encoding": "identity", **call.headers}
+        headers = {"Accept-Encoding": "identity", **private, **call.headers}
         if authorization is not None:
             headers["Authorization"] = authorization
         try:
