@@ -192,13 +192,25 @@ class Layer(Record):
         return Digest(self.diff_id)
 
 
+class Resolver(Record):
+    """Who chose the Python packages."""
+
+    name: Literal["uv", "pip-tools"]
+    version: str
+    flags: tuple[str, ...]
+
+
 class LockedTarget(Record):
-    """All that one image is made of, in the order in which it is laid down."""
+    """All that one image is made of, in the order in which it is laid down.
+
+    `resolver` chose the Python packages where another one than the lock's did.
+    """
 
     name: str
     platform: str
     python_version: str
     glibc: str
+    resolver: Resolver | None = None
     debs: tuple[Deb, ...] = ()
     build_debs: tuple[Deb, ...] = ()  # only what the image does not hold already
     wheels: tuple[Wheel, ...] = ()
@@ -224,14 +236,6 @@ class LockedTarget(Record):
     def files_of(self, weights: str) -> tuple[WeightsFile, ...]:
         """The files of a set of weights."""
         return tuple(file for file in self.weights_files if file.weights == weights)
-
-
-class Resolver(Record):
-    """Who chose the Python packages."""
-
-    name: Literal["uv", "pip-tools"]
-    version: str
-    flags: tuple[str, ...]
 
 
 class Lock(Record):
