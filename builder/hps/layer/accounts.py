@@ -1,5 +1,8 @@
 """/etc/passwd and its kin: what base-passwd, passwd and useradd would have written."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from hps.config.schema import User
 from hps.errors import BuildError
 from hps.layer.dpkg_database import text_entry
@@ -33,8 +36,8 @@ def account_entries(
     Raises:
         BuildError: the user's name or number is somebody else's already.
     """
-    passwd = _rows(passwd_master or _ROOT_AND_NOBODY)
-    group = _rows(group_master or _THEIR_GROUPS)
+    passwd = rows(passwd_master or _ROOT_AND_NOBODY)
+    group = rows(group_master or _THEIR_GROUPS)
     _add_user(passwd, group, user, shell)
     return [
         text_entry("etc/passwd", _text([[name, "x", *rest] for name, _, *rest in passwd]), _OWNER),
@@ -47,6 +50,41 @@ def account_entries(
         ),
         text_entry("etc/gshadow", _text([[row[0], "*", "", ""] for row in group]), _OWNER, _SECRET),
     ]
+
+
+def added_accounts(files: Mapping[str, str], user: User, shell: str) -> list[Entry]:
+    """The account files of an image with one more user, where it is not there yet.
+
+    Lines that are there stay as they are. shadow and gshadow grow only where there are any.
+
+    Args:
+        files: text of etc/passwd, etc/group, etc/shadow, etc/gshadow, as far as they are there.
+        user: who runs the image.
+        shell: the user's login shell, an absolute path.
+
+    Raises:
+        BuildError: the user's name or number is somebody else's already.
+    """
+    passwd, group = rows(files.get("etc/passwd", "")), rows(files.get("etc/group", ""))
+    before = len(passwd), len(group)
+    _add_user(passwd, group, user, shell)
+    new_user, new_group = passwd[before[0] :], group[before[1] :]
+    shadow = next((row[2] for row in group if row[0] == "shadow" and row[2].isdecimal()), "0")
+    lines = {
+        "etc/passwd": [[name, "x", *rest] for name, _, *rest in new_user],
+        "etc/group": [[name, "x", *rest] for name, _, *rest in new_group],
+        "etc/shadow": [[row[0], "*", "", "0", "99999", "7", "", "", ""] for row in new_user],
+        "etc/gshadow": [[row[0], "*", "", ""] for row in new_group],
+    }
+    found = []
+    for path, more in lines.items():
+        secret = path.endswith("shadow")
+        if more and (path in files or not secret):
+            text = files.get(path, "")
+            text += "" if not text or text.endswith("\n") else "\n"
+            entry = text_entry(path, text + _text(more), _OWNER, _SECRET if secret else None)
+            found.append(replace(entry, gid=int(shadow)) if secret else entry)
+    return found
 
 
 def home_entry(user: User) -> Entry | None:
@@ -82,7 +120,8 @@ def _is_there(rows: list[list[str]], name: str, number: int, what: str) -> bool:
     return False
 
 
-def _rows(text: str) -> list[list[str]]:
+def rows(text: str) -> list[list[str]]:
+    """The fields of each line of passwd(5) or group(5)."""
     return [line.split(":") for line in text.splitlines() if line.count(":") >= 3]  # noqa: PLR2004
 
 

@@ -10,11 +10,13 @@ from hps.archive.paths import safe
 from hps.errors import UnsafeArchiveError
 from hps.layer.dpkg_database import text_entry
 from hps.layer.entry import Entry
+from hps.layer.image_root import ImageRoot
 from hps.layer.merged_usr import merged
 
 _CALL = re.compile(r"(?:^|[\s;&|({/])update-alternatives\s(.*)")
 _NAME = re.compile(r"[^\s/]+")
 _FOLDER = "etc/alternatives"
+_RECORDS = "var/lib/dpkg/alternatives"
 _OWNER = "update-alternatives"
 
 
@@ -94,9 +96,79 @@ def alternative_entries(
             if not holds(place):
                 entries[place] = _link(place, f"/{_FOLDER}/{link_name}")
                 entries[f"{_FOLDER}/{link_name}"] = _link(f"{_FOLDER}/{link_name}", path)
-        record = f"var/lib/dpkg/alternatives/{name}"
+        record = f"{_RECORDS}/{name}"
         entries[record] = text_entry(record, _record(group), _OWNER)
     return list(entries.values())
+
+
+def alternatives_over(scripts: Iterable[str], image: ImageRoot) -> list[Entry]:
+    """What scripts install into an image that has alternatives already.
+
+    A choice that somebody made by hand stays (update-alternatives(1), "manual mode"), and so does
+    a link that is something else than an alternative.
+
+    Args:
+        scripts: postinst texts of what is added; their order does not matter.
+        image: with what is added.
+    """
+    offered = [alternative for script in scripts for alternative in parse(script)]
+    entries: dict[str, Entry] = {}
+    for name in sorted({choice.name for choice in offered}):
+        group, manual = _known(image, name)
+        new = [one for one in offered if one.name == name and image.exists(one.path)]
+        for choice in sorted(new, key=lambda choice: choice.path):
+            group = group or _Group(choice.link)
+            group.choices[:] = [one for one in group.choices if one.path != choice.path]
+            group.choices.append(choice)
+        if group is None or not new:
+            continue
+        group.choices.sort(key=lambda choice: choice.path)
+        if not manual:
+            entries |= _links_over(group, name, image)
+        record = f"{_RECORDS}/{name}"
+        text = _record(group, "manual" if manual else "auto")
+        entries[record] = text_entry(record, text, _OWNER)
+    return list(entries.values())
+
+
+def _links_over(group: _Group, name: str, image: ImageRoot) -> dict[str, Entry]:
+    best, entries = group.best, dict[str, Entry]()
+    links = [(group.link, name, best.path)]
+    links += [(one.link, one.name, one.path) for one in best.slaves if image.exists(one.path)]
+    for link, link_name, path in links:
+        place, middle = safe(link.lstrip("/")), f"{_FOLDER}/{link_name}"
+        folder = image.resolve(posixpath.dirname(place))
+        place = posixpath.join(folder, posixpath.basename(place)) if folder is not None else place
+        if not image.holds(place):
+            entries[place] = _link(place, f"/{middle}")
+        elif image.link(place) != f"/{middle}":
+            continue
+        if image.link(middle) != path:
+            entries[middle] = _link(middle, path)
+    return entries
+
+
+def _known(image: ImageRoot, name: str) -> tuple[_Group | None, bool]:
+    """What an image's record says of an alternative, and whether somebody chose by hand."""
+    text = (image.read(f"{_RECORDS}/{name}") or b"").decode("utf-8", "surrogateescape")
+    mode, link, *rest = [*text.split("\n"), "", ""]
+    if mode not in {"auto", "manual"} or not link.startswith("/"):
+        return None, False
+    slaves: list[tuple[str, str]] = []
+    while len(rest) > 1 and rest[0]:
+        slaves.append((rest[0], rest[1]))
+        rest = rest[2:]
+    rest = rest[1:]
+    group = _Group(link)
+    while len(rest) > 1 + len(slaves) and rest[0]:
+        paths = rest[2 : 2 + len(slaves)]
+        found = [
+            Slave(one[1], one[0], path) for one, path in zip(slaves, paths, strict=True) if path
+        ]
+        if re.fullmatch(r"[+-]?\d{1,9}", rest[1]) and image.exists(rest[0]):
+            group.choices.append(Alternative(link, name, rest[0], int(rest[1]), tuple(found)))
+        rest = rest[2 + len(slaves) :]
+    return group, mode == "manual"
 
 
 def _link(path: str, target: str) -> Entry:
@@ -147,9 +219,9 @@ def _check(link: str, name: str, path: str) -> None:
         )
 
 
-def _record(group: _Group) -> str:
+def _record(group: _Group, mode: str = "auto") -> str:
     """The administrative file, as update-alternatives writes it."""
-    lines = ["auto", group.link]
+    lines = [mode, group.link]
     for name, link in group.slaves.items():
         lines += [name, link]
     lines.append("")

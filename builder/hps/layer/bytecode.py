@@ -55,6 +55,7 @@ class Bytecode:
                 hint="hps store verify",
             ) from error
         self._by_path = {compiled.path: compiled for compiled in self._by_source.values()}
+        self._sources = {one.path: source for source, one in self._by_source.items()}
 
     def names(self) -> list[str]:
         """Paths of all compiled modules in the image, sorted."""
@@ -63,6 +64,10 @@ class Bytecode:
     def of(self, source: str) -> Compiled | None:
         """What a source file of the image was compiled to; None if it does not compile."""
         return self._by_source.get(source)
+
+    def source(self, path: str) -> str | None:
+        """Of which source file a compiled module is made, by its path."""
+        return self._sources.get(path)
 
     def open(self, path: str) -> BinaryIO:
         """A reader of one compiled module, by its path; raises KeyError for an unknown one."""

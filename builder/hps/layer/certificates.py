@@ -1,12 +1,14 @@
 """The trusted CA certificates, as update-ca-certificates(8) and `openssl rehash` lay them out."""
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hps.layer.dpkg_database import text_entry
 from hps.layer.entry import Entry
 
 SHARE = "usr/share/ca-certificates"
+LOCAL = "usr/local/share/ca-certificates"  # of whoever runs a machine, or made an image
+CONFIGURATION = "etc/ca-certificates.conf"
 _FOLDER = "etc/ssl/certs"
 _OWNER = "ca-certificates"
 _PEM_NAME = str.maketrans({" ": "_", "(": "=", ")": "=", ",": "_"})
@@ -18,7 +20,7 @@ _CONF_HEAD = """\
 
 
 def certificate_entries(
-    certificates: Mapping[str, bytes], hashes: Mapping[str, str]
+    certificates: Mapping[str, bytes], hashes: Mapping[str, str], refused: Sequence[str] = ()
 ) -> list[Entry]:
     """The bundle, a link for each certificate, and the links by subject hash.
 
@@ -28,6 +30,7 @@ def certificate_entries(
     Args:
         certificates: PEM by path inside the image, `usr/share/ca-certificates/mozilla/X.crt`.
         hashes: subject hash of eight hexadecimal digits, by the same path; may lack some.
+        refused: certificates that somebody has deselected, as ca-certificates.conf names them.
     """
     if not certificates:
         return []
@@ -37,7 +40,8 @@ def certificate_entries(
         for path in paths
     }
     bundle = "".join(_with_newline(certificates[path]) for path in paths)
-    listed = "".join(f"{posixpath.relpath(path, SHARE)}\n" for path in paths)
+    shared = [path.removeprefix(f"{SHARE}/") for path in paths if path.startswith(f"{SHARE}/")]
+    listed = "".join(f"{path}\n" for path in [*shared, *(f"!{path}" for path in refused)])
     entries = {
         names[path]: Entry(f"{_FOLDER}/{names[path]}", "symlink", _OWNER, link=f"/{path}")
         for path in paths
@@ -49,7 +53,7 @@ def certificate_entries(
         name = f"{hashes[path]}.{number}"
         entries[name] = Entry(f"{_FOLDER}/{name}", "symlink", _OWNER, link=names[path])
     return [
-        text_entry("etc/ca-certificates.conf", _CONF_HEAD + listed, _OWNER),
+        text_entry(CONFIGURATION, _CONF_HEAD + listed, _OWNER),
         text_entry(f"{_FOLDER}/ca-certificates.crt", bundle, _OWNER),
         *entries.values(),
     ]

@@ -2,7 +2,7 @@
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -41,8 +41,21 @@ class LocalDeb:
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
-    """One path of one package, after merged /usr."""
+class Placing:
+    """Where paths of packages lie in the image.
+
+    Args:
+        place: path as shipped and package, to the path without links in its folders.
+        links: paths that packages ship as folders and that are links in the image.
+    """
+
+    place: Callable[[str, str], str] = lambda path, _: merged_usr.merged(path)
+    links: Collection[str] = frozenset(merged_usr.LINKS)
+
+
+@dataclass(frozen=True, slots=True)
+class UnpackedPath:
+    """One path of one package, where it lies in the image."""
 
     path: str
     kind: Kind
@@ -54,12 +67,12 @@ class _Path:
 
 
 @dataclass(frozen=True, slots=True)
-class _Package:
+class UnpackedPackage:
     """One package, unpacked into the spool."""
 
     control: ControlArchive
     listed: tuple[str, ...]  # as shipped, in the archive's order, without what is excluded
-    paths: Mapping[str, _Path]
+    paths: Mapping[str, UnpackedPath]
     md5: Mapping[str, str]  # by path as shipped
 
 
@@ -93,47 +106,67 @@ def deb_entries(
         StoreError: the spool's disk is full.
     """
     left_out = tuple(folder.strip("/") for folder in exclude)
-    ordered = sorted(debs, key=lambda deb: (deb.name, deb.architecture))
-    # Decoders work without the interpreter's lock, so a second thread has something to do.
-    with ThreadPoolExecutor(_THREADS) as pool:
-        work = partial(_unpacked, folder=spool, left_out=left_out, limits=limits or Limits())
-        packages = list(pool.map(work, ordered))
-    _check_once(packages)
-    chosen, lost = _merged(packages)
-    _check_parents(chosen)
-    entries = list(_entries(chosen))
+    placing = Placing()
+    packages = unpack_packages(debs, spool, left_out, placing, limits)
+    chosen, lost = merge_packages(packages)
+    check_parents(chosen)
+    entries = list(path_entries(chosen))
     entries += merged_usr.link_entries(chosen, "base-files")
-    database = dpkg_database.entries([_installed(package, lost) for package in packages], left_out)
-    entries += _beside(database, chosen)
+    installed = [as_installed(package, lost, placing) for package in packages]
+    entries += beside(dpkg_database.entries(installed, left_out), chosen)
     return sorted(entries, key=lambda entry: entry.path.encode())
 
 
-def _unpacked(deb: LocalDeb, folder: Path, left_out: Sequence[str], limits: Limits) -> _Package:
+def unpack_packages(
+    debs: Sequence[LocalDeb],
+    spool: Path,
+    left_out: Sequence[str],
+    placing: Placing,
+    limits: Limits | None = None,
+) -> list[UnpackedPackage]:
+    """Unpack packages into a spool, sorted by name; raises as `deb_entries` does."""
+    ordered = sorted(debs, key=lambda deb: (deb.name, deb.architecture))
+    # Decoders work without the interpreter's lock, so a second thread has something to do.
+    with ThreadPoolExecutor(_THREADS) as pool:
+        work = partial(
+            _unpacked, folder=spool, left_out=left_out, placing=placing, limits=limits or Limits()
+        )
+        packages = list(pool.map(work, ordered))
+    _check_once(packages)
+    return packages
+
+
+def _unpacked(
+    deb: LocalDeb, folder: Path, left_out: Sequence[str], placing: Placing, limits: Limits
+) -> UnpackedPackage:
     with Spool(folder / f"{deb.name}_{deb.architecture}.contents") as spool:
-        return _spooled(deb, spool, left_out, limits)
+        return _spooled(deb, spool, left_out, placing, limits)
 
 
-def _spooled(deb: LocalDeb, spool: Spool, left_out: Sequence[str], limits: Limits) -> _Package:
+def _spooled(
+    deb: LocalDeb, spool: Spool, left_out: Sequence[str], placing: Placing, limits: Limits
+) -> UnpackedPackage:
     control = control_archive(deb.path, deb.file)
     _check_identity(deb, control)
     conffiles, md5 = control.conffiles, dict(control.md5sums)
     hash_all = not md5  # dpkg computes what the package does not promise
     listed: list[str] = []
-    paths: dict[str, _Path] = {}
+    paths: dict[str, UnpackedPath] = {}
     with damage(deb.file), data_members(deb.path, limits, deb.file) as members:
         for member in members:
             if not member.path:
                 continue
             hasher = hashlib.md5(usedforsecurity=False)
             tap = hasher.update if hash_all or member.path in conffiles else None
-            _add(_unpacked_path(member, deb, spool, tap, paths), paths, deb)
+            one = _unpacked_path(member, deb, spool, tap, paths, placing=placing)
+            _add(one, paths, deb, placing)
             if tap is not None and member.kind == "file":
                 md5[member.path] = hasher.hexdigest()
             listed.append(member.path)
     # Left out only now: a copyright file may be a hard link to something that is left out.
     kept = _kept(paths, left_out)
-    listed = [path for path in dict.fromkeys(listed) if _is_listed(path, kept)]
-    return _Package(control, tuple(listed), kept, {p: md5[p] for p in listed if p in md5})
+    listed = [path for path in dict.fromkeys(listed) if _is_listed(path, kept, deb.name, placing)]
+    return UnpackedPackage(control, tuple(listed), kept, {p: md5[p] for p in listed if p in md5})
 
 
 def _check_identity(deb: LocalDeb, control: ControlArchive) -> None:
@@ -152,11 +185,13 @@ def _unpacked_path(
     deb: LocalDeb,
     spool: Spool,
     tap: Callable[[bytes], object] | None,
-    paths: Mapping[str, _Path],
-) -> _Path:
-    path = merged_usr.merged(member.path)
+    paths: Mapping[str, UnpackedPath],
+    *,
+    placing: Placing,
+) -> UnpackedPath:
+    path = placing.place(member.path, deb.name)
     if member.kind == "hardlink":
-        target = paths.get(merged_usr.merged(member.link))
+        target = paths.get(placing.place(member.link, deb.name))
         if target is None or target.kind == "directory":
             raise UnsafeArchiveError(
                 f"{deb.file}: {member.path} is a hard link to what the package does not hold",
@@ -168,27 +203,29 @@ def _unpacked_path(
         where = f"{deb.file}: {member.path}"
         content = spool.add(member.reader, member.size, where, tap)
     executable = bool(member.mode & 0o100)
-    return _Path(path, member.kind, deb.name, member.path, executable, member.link, content)
+    return UnpackedPath(path, member.kind, deb.name, member.path, executable, member.link, content)
 
 
-def _add(one: _Path, paths: dict[str, _Path], deb: LocalDeb) -> None:
+def _add(
+    one: UnpackedPath, paths: dict[str, UnpackedPath], deb: LocalDeb, placing: Placing
+) -> None:
     other = paths.get(one.path)
-    if _leads_to_itself(one) and (other is not None or one.shipped in merged_usr.LINKS):
+    if _leads_to_itself(one, placing) and (other is not None or one.shipped in placing.links):
         return  # /bin/x -> /usr/bin/x, or /bin -> usr/bin, made good by merged /usr
     both_directories = other is not None and other.kind == one.kind == "directory"
-    if other is not None and not both_directories and not _leads_to_itself(other):
+    if other is not None and not both_directories and not _leads_to_itself(other, placing):
         raise UnsafeArchiveError(f"{deb.file} holds {one.path} twice")
     paths[one.path] = one
 
 
-def _leads_to_itself(one: _Path) -> bool:
+def _leads_to_itself(one: UnpackedPath, placing: Placing) -> bool:
     if one.kind != "symlink":
         return False
     target = posixpath.normpath(posixpath.join("/", posixpath.dirname(one.shipped), one.link))
-    return merged_usr.merged(target.lstrip("/")) == one.path
+    return placing.place(target.lstrip("/"), one.package) == one.path
 
 
-def _is_left_out(one: _Path, folders: Sequence[str]) -> bool:
+def _is_left_out(one: UnpackedPath, folders: Sequence[str]) -> bool:
     """Whether an excluded folder holds it; copyright files and the links to them never are."""
     if not any(f"{one.path}/".startswith(f"{folder}/") for folder in folders):
         return False
@@ -197,7 +234,7 @@ def _is_left_out(one: _Path, folders: Sequence[str]) -> bool:
     return not (one.kind == "symlink" and posixpath.dirname(one.path) == "usr/share/doc")
 
 
-def _kept(paths: Mapping[str, _Path], folders: Sequence[str]) -> dict[str, _Path]:
+def _kept(paths: Mapping[str, UnpackedPath], folders: Sequence[str]) -> dict[str, UnpackedPath]:
     """What stays of a package, and the folders above it."""
     kept = {path: one for path, one in paths.items() if not _is_left_out(one, folders)}
     for path in list(kept):
@@ -206,11 +243,13 @@ def _kept(paths: Mapping[str, _Path], folders: Sequence[str]) -> dict[str, _Path
     return kept
 
 
-def _is_listed(shipped: str, kept: Mapping[str, _Path]) -> bool:
-    return merged_usr.merged(shipped) in kept or shipped in merged_usr.LINKS
+def _is_listed(
+    shipped: str, kept: Mapping[str, UnpackedPath], package: str, placing: Placing
+) -> bool:
+    return placing.place(shipped, package) in kept or shipped in placing.links
 
 
-def _check_once(packages: Sequence[_Package]) -> None:
+def _check_once(packages: Sequence[UnpackedPackage]) -> None:
     names = [package.control.name for package in packages]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -219,10 +258,12 @@ def _check_once(packages: Sequence[_Package]) -> None:
         )
 
 
-def _merged(packages: Sequence[_Package]) -> tuple[dict[str, _Path], dict[str, set[str]]]:
+def merge_packages(
+    packages: Sequence[UnpackedPackage],
+) -> tuple[dict[str, UnpackedPath], dict[str, set[str]]]:
     """What stays at each path, and what each package has lost to one that replaces it."""
     controls = {package.control.name: package.control for package in packages}
-    chosen: dict[str, _Path] = {}
+    chosen: dict[str, UnpackedPath] = {}
     lost: dict[str, set[str]] = {name: set() for name in controls}
     for package in packages:
         for path, one in package.paths.items():
@@ -235,7 +276,9 @@ def _merged(packages: Sequence[_Package]) -> tuple[dict[str, _Path], dict[str, s
     return chosen, lost
 
 
-def _winner(one: _Path, other: _Path, controls: Mapping[str, ControlArchive]) -> _Path:
+def _winner(
+    one: UnpackedPath, other: UnpackedPath, controls: Mapping[str, ControlArchive]
+) -> UnpackedPath:
     replaces = _replaces(controls[one.package], controls[other.package])
     replaced = _replaces(controls[other.package], controls[one.package])
     if replaces == replaced or "directory" in {one.kind, other.kind}:
@@ -252,7 +295,7 @@ def _replaces(winner: ControlArchive, loser: ControlArchive) -> bool:
     return matches(relations, loser.name, loser.fields["Version"])
 
 
-def _check_parents(chosen: Mapping[str, _Path]) -> None:
+def check_parents(chosen: Mapping[str, UnpackedPath]) -> None:
     """Nothing lies below a file or a link: it would be written somewhere else."""
     good = {""}
     for path, one in chosen.items():
@@ -269,7 +312,8 @@ def _check_parents(chosen: Mapping[str, _Path]) -> None:
             parent = posixpath.dirname(parent)
 
 
-def _entries(chosen: Mapping[str, _Path]) -> Iterator[Entry]:
+def path_entries(chosen: Mapping[str, UnpackedPath]) -> Iterator[Entry]:
+    """The entries of a layer, sorted; hard links within one package stay links."""
     first: dict[Content, str] = {}
     for path, one in sorted(chosen.items(), key=lambda item: item[0].encode()):
         content = one.content
@@ -284,7 +328,7 @@ def _entries(chosen: Mapping[str, _Path]) -> Iterator[Entry]:
             yield Entry(path, "file", one.package, one.executable, content.size, open=content.open)
 
 
-def _beside(made: Sequence[Entry], chosen: Mapping[str, _Path]) -> Iterator[Entry]:
+def beside(made: Sequence[Entry], chosen: Mapping[str, UnpackedPath]) -> Iterator[Entry]:
     """What is made here; the package dpkg ships some of its folders, none ships its files."""
     for entry in made:
         other = chosen.get(entry.path)
@@ -296,8 +340,12 @@ def _beside(made: Sequence[Entry], chosen: Mapping[str, _Path]) -> Iterator[Entr
             )
 
 
-def _installed(package: _Package, lost: Mapping[str, set[str]]) -> Installed:
-    gone = lost[package.control.name]
-    listed = [path for path in package.listed if merged_usr.merged(path) not in gone]
+def as_installed(
+    package: UnpackedPackage, lost: Mapping[str, Collection[str]], placing: Placing
+) -> Installed:
+    """A package for dpkg's database, without the paths that it has lost."""
+    name = package.control.name
+    gone = lost[name]
+    listed = [path for path in package.listed if placing.place(path, name) not in gone]
     md5 = {path: package.md5[path] for path in listed if path in package.md5}
     return Installed(package.control, tuple(listed), md5)

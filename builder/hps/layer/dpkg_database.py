@@ -16,11 +16,11 @@ from hps.errors import UnsafeArchiveError
 from hps.layer.deb import ControlArchive
 from hps.layer.entry import Entry
 
-_ADMIN = "var/lib/dpkg"
-_OWNER = "dpkg-database"
+ADMIN = "var/lib/dpkg"
+OWNER = "dpkg-database"
 _WRITTEN_HERE = {"list", "md5sums", "conffiles"}
 _TRIGGER = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._-]*")  # it becomes a file name
-_FOLDERS = ("alternatives", "info", "parts", "triggers", "updates")
+FOLDERS = ("alternatives", "info", "parts", "triggers", "updates")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,54 +61,62 @@ def entries(packages: Sequence[Installed], left_out: Sequence[str]) -> list[Entr
     """
     ordered = sorted(packages, key=lambda package: package.identity)
     files = {
-        "status": "".join(_paragraph(package) for package in ordered),
+        "status": "".join(paragraph(package) for package in ordered),
         "info/format": "1\n",
-        **_triggers(ordered),
+        **triggers(ordered),
     }
-    found = [text_entry(f"{_ADMIN}/{name}", text) for name, text in files.items()]
-    found += [Entry(f"{_ADMIN}/{name}", "directory", _OWNER) for name in _FOLDERS]
+    found = [text_entry(f"{ADMIN}/{name}", text) for name, text in files.items()]
+    found += [Entry(f"{ADMIN}/{name}", "directory", OWNER) for name in FOLDERS]
     for package in ordered:
-        found += _info(package)
+        found += info_entries(package)
     if left_out:
-        found.append(text_entry("etc/dpkg/dpkg.cfg.d/hps", _excludes(left_out)))
+        found.append(text_entry("etc/dpkg/dpkg.cfg.d/hps", excludes(left_out)))
     return found
 
 
-def text_entry(path: str, text: str, owner: str = _OWNER, mode: int | None = None) -> Entry:
+def text_entry(path: str, text: str, owner: str = OWNER, mode: int | None = None) -> Entry:
     """A file that is made here, from memory."""
     data = text.encode("utf-8", "surrogateescape")
     return Entry(path, "file", owner, size=len(data), open=partial(io.BytesIO, data), mode=mode)
 
 
-def _paragraph(package: Installed) -> str:
-    """One package of the status file, fields in their order with Status behind Package."""
+def paragraph(package: Installed, obsolete: Mapping[str, str] | None = None) -> str:
+    """One package of the status file, fields in their order with Status behind Package.
+
+    Args:
+        package: as it lies in the layer.
+        obsolete: MD5 by path of configuration files that an older version shipped and that are
+            still there.
+    """
     fields = dict(package.control.fields)
     lines = [f"Package: {fields.pop('Package')}", "Status: install ok installed"]
     lines += [f"{name}: {value}" if value else f"{name}:" for name, value in fields.items()]
     conffiles = [f" /{path} {package.md5[path]}" for path in package.conffiles]
+    conffiles += [f" /{path} {md5} obsolete" for path, md5 in sorted((obsolete or {}).items())]
     if conffiles:
         lines += ["Conffiles:", *conffiles]
     return "\n".join(lines) + "\n\n"
 
 
-def _info(package: Installed) -> Iterator[Entry]:
-    stem = f"{_ADMIN}/info/{package.identity}"
+def info_entries(package: Installed) -> Iterator[Entry]:
+    """The files of one package in the info folder."""
+    stem = f"{ADMIN}/info/{package.identity}"
     conffiles = set(package.conffiles)
     listed = ["/.", *(f"/{path}" for path in package.paths)]
     sums = [f"{md5}  {path}" for path, md5 in package.md5.items() if path not in conffiles]
-    yield text_entry(f"{stem}.list", _lines(listed))
-    yield text_entry(f"{stem}.md5sums", _lines(sums))
+    yield text_entry(f"{stem}.list", lines_of(listed))
+    yield text_entry(f"{stem}.md5sums", lines_of(sums))
     if conffiles:
-        yield text_entry(f"{stem}.conffiles", _lines(f"/{path}" for path in package.conffiles))
+        yield text_entry(f"{stem}.conffiles", lines_of(f"/{path}" for path in package.conffiles))
     for name, data in package.control.files.items():
         if name not in _WRITTEN_HERE:
             script = name in package.control.scripts or name == "config"
             yield Entry(
-                f"{stem}.{name}", "file", _OWNER, script, len(data), open=partial(io.BytesIO, data)
+                f"{stem}.{name}", "file", OWNER, script, len(data), open=partial(io.BytesIO, data)
             )
 
 
-def _triggers(packages: Sequence[Installed]) -> dict[str, str]:
+def triggers(packages: Sequence[Installed]) -> dict[str, str]:
     """Who waits for which trigger (deb-triggers(5)), so that a later apt-get runs ldconfig."""
     interested: dict[str, list[str]] = {"File": []}
     for package in packages:
@@ -126,15 +134,17 @@ def _triggers(packages: Sequence[Installed]) -> dict[str, str]:
                 raise UnsafeArchiveError(
                     f"{package.identity} waits for an unsafe trigger", got=repr(name)
                 )
-    return {f"triggers/{name}": _lines(lines) for name, lines in interested.items()}
+    return {f"triggers/{name}": lines_of(lines) for name, lines in interested.items()}
 
 
-def _excludes(folders: Sequence[str]) -> str:
+def excludes(folders: Sequence[str]) -> str:
+    """Options of dpkg(1) that leave the same folders out later."""
     lines = ["# Left out of this image by hps (exclude in hps.toml)."]
     lines += [f"path-exclude=/{folder}/*" for folder in sorted(folders)]
     lines.append("path-include=/usr/share/doc/*/copyright")
-    return _lines(lines)
+    return lines_of(lines)
 
 
-def _lines(lines: Iterable[str]) -> str:
+def lines_of(lines: Iterable[str]) -> str:
+    """Text of lines that each end."""
     return "".join(f"{line}\n" for line in lines)

@@ -58,6 +58,14 @@ class ImageRoot:
             return False
         return self._mode(posixpath.join(folder, posixpath.basename(path))) is not None
 
+    def link(self, path: str) -> str | None:
+        """Where a symbolic link of this very name points, as written; None for anything else."""
+        folder = self.resolve(posixpath.dirname(path))
+        place = None if folder is None else posixpath.join(folder, posixpath.basename(path))
+        if place is None or not stat.S_ISLNK(self._mode(place) or 0):
+            return None
+        return str((self._folder / place).readlink())
+
     def read(self, path: str) -> bytes | None:
         """A regular file's bytes, in memory; None when there is none."""
         place = self.resolve(path)

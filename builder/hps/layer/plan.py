@@ -1,6 +1,6 @@
 """The plan of a layer: which entries it holds, in order, with the conflicts settled. Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from hps.archive.paths import safe
@@ -24,12 +24,28 @@ class Planned:
             raise _conflict(self.entry, other, str(ours), str(theirs))
 
 
-def plan(entries: Iterable[Entry]) -> Iterator[Planned]:
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder of a layer below: its mode, and who owns it."""
+
+    mode: int
+    uid: int
+    gid: int
+
+
+def plan(
+    entries: Iterable[Entry], folders: Mapping[str, Folder] | None = None
+) -> Iterator[Planned]:
     """Sort by the bytes of the path, add parents, merge what is the same, settle hard links.
 
     Of several hard links to one file the first in order becomes the file, because a reader must
     meet the content before the links. A hard link whose target is in another layer becomes a
     file of its own.
+
+    Args:
+        entries: in any order.
+        folders: those of layers below that are not as hps makes folders; a layer that only lays
+            something into one of them leaves it as it is.
 
     Raises:
         ConflictError: two owners give one path different kinds, modes, sizes, links or owners,
@@ -39,6 +55,11 @@ def plan(entries: Iterable[Entry]) -> Iterator[Planned]:
     paths = _by_path(entries)
     _add_parents(paths)
     merged = {path: _merge(same) for path, same in paths.items()}
+    for path, folder in (folders or {}).items():
+        planned = merged.get(path)
+        if planned is not None and planned.entry.kind == "directory":
+            same = replace(planned.entry, mode=folder.mode, uid=folder.uid, gid=folder.gid)
+            merged[path] = Planned(same)
     _settle_links(merged)
     # Code points sort as their UTF-8 bytes do; names that have none were refused by `safe`.
     return (merged[path] for path in sorted(merged))

@@ -6,6 +6,7 @@ computed with the image's own tools. A path that a package ships is never replac
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hps.config.schema import User
@@ -44,7 +45,14 @@ _PYTHON = re.compile(r"usr/bin/python3\.\d+")
 _HASH_LINE = re.compile(r"([0-9a-f]{8}) /(.+)")
 
 
-def system_command(root: Path, output: Path, epoch: int) -> Command:
+def system_command(
+    root: Path,
+    output: Path,
+    epoch: int,
+    *,
+    interpreter: str | None = None,
+    trusted: Sequence[str] | None = None,
+) -> Command:
     """The run in the sandbox that computes what only the image's own tools can.
 
     It writes ld.so.cache (libc-bin's ldconfig; no links are made and the aux-cache, which holds
@@ -54,14 +62,18 @@ def system_command(root: Path, output: Path, epoch: int) -> Command:
         root: the unpacked packages.
         output: an empty folder for what it writes.
         epoch: the time stamp of the image, seconds since 1970.
+        interpreter: the image's Python, without it any that is Debian's.
+        trusted: certificates by path inside, without it all that packages bring.
 
     Raises:
         BuildError: the image has no Python to run it with.
     """
     image = ImageRoot(root)
-    found = image.files(certificates.SHARE, ".crt") if image.exists("usr/bin/openssl") else []
+    found = image.files(certificates.SHARE, ".crt") if trusted is None else trusted
+    found = found if image.exists("usr/bin/openssl") else []
+    python = interpreter or _interpreter(image)
     return Command(
-        argv=[_interpreter(image), *_OPTIONS, "-c", _SCRIPT, *(f"/{path}" for path in found)],
+        argv=[python, *_OPTIONS, "-c", _SCRIPT, *(f"/{path}" for path in found)],
         root=root,
         output=output,
         environment={
@@ -231,11 +243,15 @@ def library_cache(output: Path) -> list[Entry]:
 def trusted_certificates(image: ImageRoot, output: Path) -> list[Entry]:
     """ca-certificates.postinst: update-ca-certificates."""
     found = {path: image.read(path) or b"" for path in image.files(certificates.SHARE, ".crt")}
+    return certificates.certificate_entries(found, certificate_hashes(output))
+
+
+def certificate_hashes(output: Path) -> Mapping[str, str]:
+    """The subject hash of each certificate by path, as the run in the sandbox found them."""
     path = _result(output, "certificate-hashes")
     lines = path.read_text("utf-8").splitlines() if path is not None else []
     matches = [_HASH_LINE.fullmatch(line) for line in lines]
-    hashes = {match[2]: match[1] for match in matches if match is not None}
-    return certificates.certificate_entries(found, hashes)
+    return {match[2]: match[1] for match in matches if match is not None}
 
 
 def alternative_links(image: ImageRoot) -> list[Entry]:

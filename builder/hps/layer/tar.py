@@ -10,7 +10,7 @@ files, and its bytes are an implementation detail of the interpreter that runs h
 import hashlib
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from types import TracebackType
@@ -21,7 +21,7 @@ from hps.digest import Digest
 from hps.errors import IntegrityError
 from hps.layer.entry import Entry
 from hps.layer.index import IndexLine
-from hps.layer.plan import Planned, plan
+from hps.layer.plan import Folder, Planned, plan
 
 _MIB = 2**20
 _BLOCK = tar_header.BLOCK
@@ -49,6 +49,7 @@ def write_layer(
     *,
     epoch: int,
     index: Callable[[bytes], object] | None = None,
+    folders: Mapping[str, Folder] | None = None,
 ) -> LayerRecord:
     """Write entries as one layer.
 
@@ -60,6 +61,7 @@ def write_layer(
         sink: takes the tar, for instance the `write` of a blob in the making.
         epoch: mtime of every entry, seconds since 1970.
         index: takes the lines of the index (`hps.layer.index`).
+        folders: those of layers below that keep a mode and an owner of their own (see `plan`).
 
     Raises:
         ConflictError: two owners give different things for one path.
@@ -71,7 +73,7 @@ def write_layer(
     fingerprint = bytearray()
     count = 0
     with _Output(sink) as output:
-        for planned in plan(entries):
+        for planned in plan(entries, folders):
             line = _write_entry(planned, output, epoch)
             fingerprint += line.mark
             count += 1

@@ -13,7 +13,7 @@ an entry below one is refused.
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,9 +48,25 @@ class _Header:
     mtime: int
     link: str
     start: int
+    uid: int = 0
+    gid: int = 0
 
 
-def unpack(layers: Iterable[Path], destination: Path, limits: Limits | None = None) -> None:
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """What a folder on this disk cannot tell of a path: mode with all bits, owners as numbers."""
+
+    mode: int
+    uid: int
+    gid: int
+
+
+def unpack(
+    layers: Iterable[Path],
+    destination: Path,
+    limits: Limits | None = None,
+    owned: MutableMapping[str, Owned] | None = None,
+) -> None:
     """Lay layers down, lowest first.
 
     Args:
@@ -59,6 +75,8 @@ def unpack(layers: Iterable[Path], destination: Path, limits: Limits | None = No
             another takes its place and is never written into it. On an error what is in it is
             good for nothing.
         limits: how much one layer may hold.
+        owned: filled with what each path has that a folder cannot; a path that a later layer took
+            away may still be in it.
 
     Raises:
         UnsafeArchiveError: a layer is no tar, cut off, or holds what would leave the folder,
@@ -68,7 +86,7 @@ def unpack(layers: Iterable[Path], destination: Path, limits: Limits | None = No
     root = _Root(destination)
     for layer in layers:
         try:
-            _apply(layer, root, limits or Limits())
+            _apply(layer, root, limits or Limits(), owned)
         except OSError as error:
             raise explain(error, f"unpack {layer.name}", destination) from error
     try:
@@ -77,7 +95,9 @@ def unpack(layers: Iterable[Path], destination: Path, limits: Limits | None = No
         raise explain(error, "unpack layers", destination) from error
 
 
-def _apply(layer: Path, root: "_Root", limits: Limits) -> None:
+def _apply(
+    layer: Path, root: "_Root", limits: Limits, owned: MutableMapping[str, Owned] | None
+) -> None:
     files = size = 0
     root.begin_layer()
     with layer.open("rb", buffering=0) as file:
@@ -86,7 +106,10 @@ def _apply(layer: Path, root: "_Root", limits: Limits) -> None:
             files += 1
             size += header.size
             limits.check(layer.name, files=files, size=size)
-            root.add(header, source)
+            path = root.add(header, source)
+            if owned is not None and path:
+                first = owned.get(safe(header.link)) if header.kind == "hardlink" else None
+                owned[path] = first or Owned(header.mode & 0o7777, header.uid, header.gid)
 
 
 class _Source:
@@ -177,7 +200,9 @@ def _entry(
         raise source.fault("a link to no possible path", path)
     mode = tar_header.number(block[100:108], source.where)
     mtime = min(tar_header.number(block[136:148], source.where), _LAST_TIME)
-    return _Header(path, kind, mode, size, mtime, link, start)
+    uid = tar_header.number(block[108:116], source.where)
+    gid = tar_header.number(block[116:124], source.where)
+    return _Header(path, kind, mode, size, mtime, link, start, uid, gid)
 
 
 class _Root:
@@ -197,16 +222,16 @@ class _Root:
         """Whiteouts hide what layers below brought, never what their own layer brings."""
         self._made = set()
 
-    def add(self, header: _Header, source: _Source) -> None:
-        """Lay one entry down."""
+    def add(self, header: _Header, source: _Source) -> str:
+        """Lay one entry down; gives its path, and none for whiteouts and the root itself."""
         if header.path in {"", ".", "./"}:
-            return  # the root itself
+            return ""
         path = safe(header.path)
         parent, _, name = path.rpartition("/")
         self._enter(parent, source)
         if name.startswith(_WHITEOUT):
             self._whiteout(parent, name, source)
-            return
+            return ""
         target = f"{self._top}/{path}"
         if header.kind == "directory":
             self._directory(path, header)
@@ -218,6 +243,7 @@ class _Root:
                 self._enter(parent, source)
                 self._lay(target, header, source)
         self._made.add(path)
+        return path
 
     def _lay(self, target: str, header: _Header, source: _Source) -> None:
         if header.kind == "file":

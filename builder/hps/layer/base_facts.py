@@ -1,0 +1,123 @@
+"""What a base image provides, read from its own files: packages, Python, users."""
+
+import csv
+import email.parser
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from hps.layer.accounts import rows
+from hps.layer.base_dpkg import BaseDpkg
+from hps.layer.image_root import ImageRoot
+
+_GLIBC = re.compile(r"(?:\d+:)?(\d+)\.(\d+)")
+_DISTRIBUTION = re.compile(r"[^/]+\.(?:dist-info/METADATA|egg-info/PKG-INFO|egg-info)")
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_HEAD = 1 << 16  # bytes of a METADATA that its first fields are in
+
+
+def base_facts(folder: Path, python: str) -> dict[str, Any]:
+    """What hps.lock says of a base beside its layers; JSON.
+
+    Args:
+        folder: the unpacked image.
+        python: the target's version, for instance 3.11.
+    """
+    dpkg = BaseDpkg(folder)
+    debs = sorted(
+        {
+            (one.name, one.fields["Version"], one.fields["Architecture"])
+            for one in dpkg.paragraphs
+            if one.is_installed
+        }
+    )
+    libc = dpkg.installed.get("libc6")
+    version = _GLIBC.match(libc.fields["Version"]) if libc else None
+    return {
+        "debs": [list(one) for one in debs],
+        "glibc": f"{version[1]}.{version[2]}" if version else None,
+        "interpreter": interpreter(dpkg.root, python),
+        "python": [list(one) for one in projects(dpkg.root, python)],
+        "passwd": _numbers(dpkg.root, "etc/passwd"),
+        "group": _numbers(dpkg.root, "etc/group"),
+    }
+
+
+def interpreter(root: ImageRoot, python: str) -> str | None:
+    """The Python of a version: Debian's, else one that was made from source (/usr/local)."""
+    places = (f"usr/bin/python{python}", f"usr/local/bin/python{python}")
+    return next((f"/{place}" for place in places if root.exists(place)), None)
+
+
+def install_folders(python: str) -> tuple[str, ...]:
+    """Where Debian's and CPython's own installation look for packages (site.py, sysconfig)."""
+    return (
+        f"usr/local/lib/python{python}/dist-packages",
+        f"usr/local/lib/python{python}/site-packages",
+        "usr/lib/python3/dist-packages",
+        f"usr/lib/python{python}/dist-packages",
+    )
+
+
+def projects(root: ImageRoot, python: str) -> Iterator[tuple[str, str, str]]:
+    """Name, version and folder of every installed Python package, sorted by folder and name."""
+    for folder in install_folders(python):
+        found: set[tuple[str, str]] = set()
+        for path in root.files(folder):
+            inside = path.removeprefix(f"{folder}/")
+            if _DISTRIBUTION.fullmatch(inside):
+                named = _named((root.read(path) or b"")[:_HEAD])
+                found |= {named} if named else set()
+        for name, version in sorted(found):
+            yield name, version, folder
+
+
+def _named(metadata: bytes) -> tuple[str, str] | None:
+    """Name and version that core metadata say, in their normal forms; None when they say none."""
+    head = email.parser.HeaderParser().parsestr(metadata.decode("utf-8", "replace"))
+    name, version = str(head.get("Name", "")).strip(), str(head.get("Version", "")).strip()
+    try:
+        return (canonicalize_name(name), str(Version(version))) if _NAME.fullmatch(name) else None
+    except InvalidVersion:
+        return None
+
+
+def recorded(root: ImageRoot, folder: str, name: str) -> list[str]:
+    """The files of an installed package by its RECORD, as paths of the image; [] without one.
+
+    Files outside of the folder (scripts) are told too; what leads out of the image is not.
+    """
+    found: list[str] = []
+    for path in root.files(folder, "/RECORD"):
+        info = path.removeprefix(f"{folder}/").removesuffix("/RECORD")
+        metadata = root.read(f"{folder}/{info}/METADATA") or b""
+        named = _named(metadata[:_HEAD])
+        if named is None or named[0] != name:
+            continue
+        text = (root.read(path) or b"").decode("utf-8", "replace")
+        found += [place for line in text.splitlines() if (place := _recorded(folder, line))]
+        found += [one for one in root.files(f"{folder}/{info}") if one not in found]
+    return sorted(set(found))
+
+
+def _recorded(folder: str, line: str) -> str | None:
+    for row in csv.reader([line]):
+        place = posixpath.normpath(posixpath.join("/", folder, row[0])) if row else "/"
+        return place.lstrip("/") or None
+    return None
+
+
+def _numbers(root: ImageRoot, path: str) -> list[list[str]]:
+    """Name, number, group's number and home of passwd(5); name and number of group(5)."""
+    text = (root.read(path) or b"").decode("utf-8", "replace")
+    wide = path.endswith("passwd")
+    return [
+        [row[0], row[2], row[3], row[5]] if wide else [row[0], row[2]]
+        for row in rows(text)
+        if len(row) > (5 if wide else 2) and row[2].isdecimal()
+    ]
