@@ -10,6 +10,7 @@ from hps import canonical
 from hps.digest import Blob, Digest
 from hps.oci.attachment import Attachment, Subject, fallback_index, referrer
 from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE, REFERENCE_ANNOTATION
+from hps.oci.mirrored_registry import Mirror, MirroredRegistry
 from hps.oci.registry import Registry, WritableRegistry
 from hps.oci.registry_push import push_attachment, push_referrers
 
@@ -107,3 +108,18 @@ class ServerPlace:
 
     def path(self, digest: Digest) -> Path:
         return self.where(digest.hex)
+
+
+@dataclass(frozen=True)
+class MirroredPlace:
+    """A repository behind a mirror that has nothing of it."""
+
+    filled: ServerPlace
+    empty: Registry
+
+    def fill(self, content: Content) -> Registry:
+        behind = self.filled.fill(content)
+        return MirroredRegistry("alias/contract", [Mirror(self.empty), Mirror(behind)])
+
+    def path(self, digest: Digest) -> Path:
+        return self.filled.path(digest)

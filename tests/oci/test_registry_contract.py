@@ -1,7 +1,8 @@
-"""The port `Registry`: a real registry and a layout give the same answers."""
+"""The port `Registry`: a real registry, mirrors of one, and a layout give the same answers."""
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.oci.registry_contract import (
     LAYER,
     Content,
     LayoutPlace,
+    MirroredPlace,
     Place,
     ServerPlace,
     blob_of,
@@ -36,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]
         yield running
 
 
-@pytest.fixture(params=["registry", "layout"])
+@pytest.fixture(params=["registry", "layout", "mirrored"])
 def place(
     request: pytest.FixtureRequest, server: RegistryServer, tmp_path: Path
 ) -> Iterator[Place]:
@@ -46,7 +48,13 @@ def place(
     name = request.node.name.partition("[")[0].replace("_", "-")
     reference = Reference.parse(f"{server.host}/contract/{name}")
     with RegistryClient(reference, environment={}, home=tmp_path, deadlines=PATIENT) as client:
-        yield ServerPlace(client, server.blob_path)
+        filled = ServerPlace(client, server.blob_path)
+        if request.param == "registry":
+            yield filled
+            return
+        empty = replace(reference, repository="nobody/pushes-here")
+        with RegistryClient(empty, environment={}, home=tmp_path, deadlines=PATIENT) as mirror:
+            yield MirroredPlace(filled, mirror)
 
 
 def test_manifests_are_found_by_tag_and_digest(place: Place) -> None:

@@ -18,6 +18,7 @@ from hps.errors import FetchError, IntegrityError, LimitError, NotFoundError
 from hps.oci.reference import Reference
 from hps.oci.registry import ManifestDocument, Referrers, Registry
 from hps.oci.registry_client import RegistryClient
+from hps.store.cancellation import Cancellation
 from hps.store.registry_address import RegistryAddress
 from hps.store.retry import Deadlines
 
@@ -64,6 +65,7 @@ class MirroredRegistry:
         self._mirrors = tuple(mirrors)
         self._lock = threading.Lock()
         self._failed: set[int] = set()
+        self._abandoned = False
 
     @property
     def name(self) -> str:
@@ -126,6 +128,7 @@ class MirroredRegistry:
 
     def abandon(self) -> None:
         """See `Registry.abandon`."""
+        self._abandoned = True
         for each in self._mirrors:
             each.registry.abandon()
 
@@ -150,6 +153,8 @@ class MirroredRegistry:
             except IntegrityError as error:
                 raise self._lies(what, mirror, error) from error
             except FetchError as error:
+                if self._abandoned:
+                    raise
                 tried.append((mirror, error))
                 if not isinstance(error, NotFoundError):
                     with self._lock:
@@ -201,6 +206,7 @@ def open_mirrored(
     environment: Mapping[str, str] | None = None,
     home: Path | None = None,
     deadlines: Deadlines | None = None,
+    work: Cancellation | None = None,
 ) -> Iterator[MirroredRegistry]:
     """A repository at the addresses that `Origins.registry` gives.
 
@@ -210,6 +216,7 @@ def open_mirrored(
         environment: where credentials are looked for, see `RegistryClient`.
         home: likewise.
         deadlines: of each call.
+        work: calls off all calls, see `RegistryClient.under`.
     """
     with contextlib.ExitStack() as stack:
         mirrors = []
@@ -222,6 +229,8 @@ def open_mirrored(
                 deadlines=deadlines,
                 place=each,
             )
+            if work is not None:
+                stack.enter_context(client.under(work))
             mirrors.append(
                 Mirror(stack.enter_context(client), each.tags, each.digests, each.said_by)
             )
