@@ -52,7 +52,7 @@ def lock_archives(
     blobs = iter(bench.fetcher.fetch_new(requests, watch) if requests else ())
     known = {
         archive.name: archive
-        for archive in (old.archives if old else ())
+        for archive in (old.archives if old and old.platform == target.platform else ())
         if archive.project and not upgraded(archive.project)
     }
     archives = tuple(

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hps.build.running import INTERRUPTED, REST_PORT, Ports, Run, checked
+from hps.derivation.emulation import is_registered, processor_of
+from hps.errors import UsageError
 from hps.oci.docker import load_layout
 from hps.oci.engine import Container, Engine, Mount
 from hps.oci.engine import Run as DockerRun
@@ -88,9 +90,17 @@ def dockered(run: Run, layout: Path, name: str, note: Callable[[str], None]) -> 
 
     Raises:
         PublishError: no engine answers, or it has another image under this name.
+        UsageError: it is for another machine, and nothing runs its programs.
         RunError: the container cannot be started.
     """
     checked(run)
+    processor = processor_of(run.platform or "")
+    if processor is not None and not is_registered(processor):
+        raise UsageError(
+            f"Docker on this machine cannot run an image for {processor.platform}",
+            expected=f"{processor.emulators[1]} in /proc/sys/fs/binfmt_misc",
+            hint="apt-get install qemu-user-static binfmt-support, or --engine bubblewrap",
+        )
     load_layout(layout, name)
     inside = ports_inside(run)
     with Engine.connect() as engine:

@@ -5,7 +5,6 @@ import contextlib
 import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from hps.build.functions import FUNCTIONS
@@ -26,8 +25,9 @@ from hps.lock.environment import with_environment
 from hps.lock.records import Layer, Lock, LockedTarget, Sdist
 from hps.lock.stale import fresh_target
 from hps.oci.attachment import Attachment
-from hps.oci.image import Image, assemble, image_reference
+from hps.oci.image import Image, assemble
 from hps.oci.index import index
+from hps.oci.layout_contents import Layout
 from hps.store.filesystem import may_only_read
 
 
@@ -52,6 +52,19 @@ class Proved:
 
 
 Attest = Callable[[Proved], Sequence[Attachment]]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An image that came out as its lock says, not laid out yet."""
+
+    target: str
+    locked: LockedTarget
+    image: Image
+    settings: ImageSettings  # of its configuration
+    layers: tuple[BuiltLayer, ...]
+    steps: tuple[Step, ...]
+    proved: Proved | None  # what is to be signed, where that was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +100,7 @@ def build(
 
     Args:
         bench: the tools.
-        name: of the target.
+        name: of the target, for one platform.
         again: make every layer anew from its artifacts and compare.
         verify: hash every layer, also those that are laid out already.
         output: where the layout goes instead of `.hps/images/NAME`.
@@ -98,21 +111,40 @@ def build(
         FetchError, IntegrityError: an artifact is missing or not what the lock says.
         NotReproducibleError: a layer came out as something else than the lock says.
     """
-    work = partial(_build, bench, name, again=again, verify=verify, output=output, attest=attest)
+    folder = output or bench.project.layout_path(name)
+
+    def work(healed: bool) -> Built:
+        one = make(bench, name, again=again, verify=verify, signed=attest is not None)
+        attachments = tuple(attest(one.proved)) if attest and one.proved else ()
+        changed = lay_out(bench, folder, Layout((one.image,), attachments), healed=healed)
+        rooted = root(bench, one, changed=changed)
+        settings, layers = one.settings, one.layers
+        return Built(name, one.image, settings, layers, attachments, folder, changed, rooted)
+
     with bench.store.session():
         return healing(bench, work)
 
 
-def _build(
+def make(
     bench: Workbench,
     name: str,
-    healed: bool,
     *,
-    again: bool,
-    verify: bool,
-    output: Path | None,
-    attest: Attest | None,
-) -> Built:
+    again: bool = False,
+    verify: bool = False,
+    signed: bool = False,
+) -> Made:
+    """The image of a target, proved against its lock.
+
+    Args:
+        bench: the tools.
+        name: of the target, for one platform.
+        again: make every layer anew from its artifacts and compare.
+        verify: hash every layer, also those that are laid out already.
+        signed: make what somebody will vouch for, and anew what no lock proves.
+
+    Raises:
+        as `build`.
+    """
     lock = bench.project.require_lock()
     locked = fresh_target(lock, name, bench.project.inputs(name))
     config = bench.project.target(name)
@@ -121,11 +153,11 @@ def _build(
     check_functions(lock)
     check_plan(locked, graph.layers)
     trees = trees_step(bench.project.root, config.trees, lock.source_date_epoch)
-    reference = image_reference(bench.project.config.project.name, name)
+    reference = bench.project.reference(name)
     steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
-    bill = sbom_step(graph, locked, reference) if attest else None
+    bill = sbom_step(graph, locked, reference) if signed else None
     steps += [bill] if bill else []
-    unproved = [step for step in (trees, bill) if step and attest]
+    unproved = [step for step in (trees, bill) if step and signed]
     done = realise(bench, locked, steps, again=again, doubted=unproved)
     check_wheels(locked, graph, done)
     layers = list(_proved(bench, locked, graph.layers, done))
@@ -141,21 +173,36 @@ def _build(
     )
     for layer in layers if verify else ():
         bench.store.path(layer.blob.digest)
-    attachments: tuple[Attachment, ...] = ()
-    if attest and bill:
+    proved = None
+    if bill:
         sbom = bench.store.read(done[bill]["sbom"].digest, SBOM_LIMIT)
-        attachments = tuple(attest(Proved(lock, locked, image, sbom)))
-    layout = output or bench.project.layout_path(name)
-    # What was damaged in the store is so in the layout too: they are one file.
-    changed = healed or not _is_there(layout, image, attachments)
-    if changed:
-        from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
+        proved = Proved(lock, locked, image, sbom)
+    return Made(name, locked, image, settings, tuple(layers), tuple(steps), proved)
 
-        write_layout(layout, [image], _hashed(bench, layout), attachments)
-    made = {*_artifacts(locked), *(layer.blob.digest for layer in layers)}
-    rooted = not changed and bench.store.roots.keeps(bench.project.root, name, made)
-    rooted = rooted or _keep(bench, locked, steps)
-    return Built(name, image, settings, tuple(layers), attachments, layout, changed, rooted)
+
+def lay_out(bench: Workbench, folder: Path, layout: Layout, *, healed: bool) -> bool:
+    """Write a layout, unless it is there; whether it had to be written.
+
+    Args:
+        bench: the tools.
+        folder: of the layout.
+        layout: what it shall hold.
+        healed: whether a blob was damaged: it was so in the layout too, they are one file.
+    """
+    if not healed and _is_there(folder, layout):
+        return False
+    from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
+
+    hashed = _hashed(bench, folder)
+    write_layout(folder, layout.images, hashed, layout.attachments, layout.indexes)
+    return True
+
+
+def root(bench: Workbench, one: Made, *, changed: bool) -> bool:
+    """Let the store know that the project needs what an image is made of; whether it does."""
+    made = {*_artifacts(one.locked), *(layer.blob.digest for layer in one.layers)}
+    known = not changed and bench.store.roots.keeps(bench.project.root, one.target, made)
+    return known or _keep(bench, one.locked, one.steps)
 
 
 def realise(
@@ -327,15 +374,18 @@ def _hashed(bench: Workbench, layout: Path) -> Callable[[Digest], Path]:
     return path
 
 
-def _is_there(layout: Path, image: Image, attachments: Sequence[Attachment]) -> bool:
-    """Whether a layout holds this very image; its index is read, its blobs are looked for."""
+def _is_there(folder: Path, layout: Layout) -> bool:
+    """Whether a folder holds this very layout; its index is read, its blobs are looked for."""
+    there = index(layout.images, layout.attachments, layout.indexes)
     try:
-        same = (layout / "index.json").read_bytes() == index([image], attachments)
+        same = (folder / "index.json").read_bytes() == there
     except OSError:
         return False
-    blobs = [image.digest, image.image_id, *(blob.digest for blob in image.layers)]
-    blobs += [digest for one in attachments for digest in one.digests()]
-    return same and all((layout / "blobs" / "sha256" / blob.hex).is_file() for blob in blobs)
+    blobs = list(layout.subjects)
+    for image in layout.all_images:
+        blobs += [image.image_id, *(blob.digest for blob in image.layers)]
+    blobs += [digest for one in layout.attachments for digest in one.digests()]
+    return same and all((folder / "blobs" / "sha256" / blob.hex).is_file() for blob in blobs)
 
 
 def _artifacts(locked: LockedTarget) -> set[Digest]:

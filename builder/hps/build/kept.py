@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from hps.config.platforms import base_name
 from hps.config.schema import Target
 from hps.errors import UsageError
 from hps.lock.records import LockedTarget
@@ -96,9 +97,9 @@ def _same(old: LockedTarget, now: Mapping[str, str], counts: Callable[[str, str]
 
 
 def _is_debian(key: str, target: str) -> bool:
-    return key.startswith(_SHARED) or key.removeprefix(f"targets.{target}.") in _DEBIAN
+    return key.startswith(_SHARED) or key.removeprefix(f"targets.{base_name(target)}.") in _DEBIAN
 
 
 def _is_python(key: str, target: str) -> bool:
-    own = key.removeprefix(f"targets.{target}.")
+    own = key.removeprefix(f"targets.{base_name(target)}.")
     return _is_debian(key, target) or own in _PYTHON or key in _TIMES

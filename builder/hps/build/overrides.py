@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from hps.build.healing import healing
-from hps.build.image import Built, build
+from hps.build.image import Built, Made, build
 from hps.build.workbench import Workbench
 from hps.digest import Digest
 from hps.layer.index import IndexLine, read_index
@@ -28,7 +28,7 @@ class Override:
     owner: str
 
 
-def find_overrides(bench: Workbench, built: Built) -> list[Override]:
+def find_overrides(bench: Workbench, built: Built | Made) -> list[Override]:
     """Compare the trees of an image with its other layers; reads their indexes, no payload."""
 
     def work(healed: bool) -> list[Override]:

@@ -1,5 +1,6 @@
 """A project on disk: hps.toml, hps.lock beside it, and where its images are laid out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,12 +8,15 @@ from typing import TYPE_CHECKING
 from hps.config.chosen import chosen_pipelines, chosen_weights
 from hps.config.load import load, read_text
 from hps.config.meaning import inputs
+from hps.config.platforms import base_name, expanded, named
 from hps.config.requirements import RequirementLine, read_requirements
 from hps.config.schema import Config, Target
+from hps.derivation.emulation import host_platform
 from hps.digest import Digest
 from hps.errors import ConfigError, LockError, UsageError
 from hps.lock import text
 from hps.lock.records import Lock
+from hps.oci.image import image_reference
 from hps.store import whole_file
 
 if TYPE_CHECKING:
@@ -25,7 +29,12 @@ _MAX_LOCK = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A folder with an hps.toml that has been read and found without fault."""
+    """A folder with an hps.toml that has been read and found without fault.
+
+    Args:
+        root: the folder.
+        config: what it says, with one target for each platform (`hps.config.platforms`).
+    """
 
     root: Path
     config: Config
@@ -41,7 +50,7 @@ class Project:
         """
         start = directory.resolve()
         root = next((one for one in (start, *start.parents) if (one / CONFIG).is_file()), start)
-        return cls(root, load(root / CONFIG))
+        return cls(root, expanded(load(root / CONFIG)))
 
     @property
     def lock_path(self) -> Path:
@@ -49,7 +58,7 @@ class Project:
         return self.root / LOCK
 
     def target(self, name: str) -> Target:
-        """The target of that name; raises UsageError naming those that exist."""
+        """The target of that name, for one platform; raises UsageError naming those that exist."""
         if name not in self.config.targets:
             raise UsageError(
                 f"hps.toml has no target {name}",
@@ -58,12 +67,38 @@ class Project:
             )
         return self.config.targets[name]
 
-    def target_names(self, wanted: tuple[str, ...]) -> tuple[str, ...]:
-        """The targets asked for, else the default ones, in the order of hps.toml."""
+    def target_names(self, wanted: Sequence[str]) -> tuple[str, ...]:
+        """The targets asked for, else the default ones, in the order of hps.toml.
+
+        A name of hps.toml means all of its platforms.
+        """
+        targets = self.config.targets
         for name in wanted:
-            self.target(name)
-        default = self.config.project.default_targets or tuple(self.config.targets)
-        return tuple(name for name in self.config.targets if name in (wanted or default))
+            if not named(targets, name):
+                self.target(name)  # raises
+        default = self.config.project.default_targets or tuple(targets)
+        asked = {one for name in wanted or default for one in named(targets, name)}
+        return tuple(name for name in targets if name in asked)
+
+    def one_target(self, name: str, platform: str | None = None) -> str:
+        """A target for one platform: that of its name, else of a platform, else of this machine.
+
+        Raises:
+            UsageError: there is no such target, or it is not for that platform.
+        """
+        found = named(self.config.targets, name) or (name,)
+        platforms = {self.target(one).platform: one for one in found}
+        if platform is None and len(found) == 1:
+            return found[0]
+        if (wanted := platform or host_platform()) not in platforms:
+            raise UsageError(
+                f"the target {name} is not for {wanted}"
+                + ("" if platform else ", which this machine is"),
+                expected=f"one of: {', '.join(platforms)}",
+                got=wanted,
+                hint="name one with --platform, or add it to `platforms` in hps.toml",
+            )
+        return platforms[wanted]
 
     def requirements(self, name: str) -> tuple[RequirementLine, ...]:
         """The requirement lines of a target, read once."""
@@ -109,6 +144,10 @@ class Project:
                 digest = Digest.of("\n".join(text.splitlines()).encode())
                 found["pipelines", one.name, "config"] = {file: str(digest)}
         return found
+
+    def reference(self, name: str) -> str:
+        """NAME:TARGET, what the image of a target is called; the same for all of its platforms."""
+        return image_reference(self.config.project.name, base_name(name))
 
     def layout_path(self, name: str) -> Path:
         """Where the image of a target is laid out unless told otherwise."""

@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol, Self
 
 from hps.config.schema import ImageSettings
 from hps.derivation.bubblewrap import find_bwrap, root_arguments
+from hps.derivation.emulation import find_emulator, processor_of, with_formats
 from hps.errors import RunError, UsageError
 from hps.oci.engine import STOP_SECONDS
 from hps.store.inherited import inherited
@@ -83,6 +84,7 @@ class Run:
         ports: they are on `address`, and passed by environment.
         address: the servers listen there.
         environment: wins over the image's.
+        platform: of the image; None when it is this machine's.
     """
 
     root: Path | None
@@ -92,6 +94,7 @@ class Run:
     mounts: Sequence[Mount] = ()
     address: str = "127.0.0.1"
     environment: Mapping[str, str] = field(default_factory=dict)
+    platform: str | None = None
 
 
 def wanted_ports(first: int, rest: int | None = None) -> Ports:
@@ -146,10 +149,18 @@ def command_line(run: Run, bwrap: str) -> list[str]:
     return [*line, "--", *run.settings.entrypoint, *command]
 
 
+def _emulated(line: list[str], run: Run) -> list[str]:
+    """The same, able to start programs for the image's processor where it is another one."""
+    processor = processor_of(run.platform or "")
+    return line if processor is None else with_formats(line, processor, find_emulator(processor))
+
+
 def _environment(run: Run) -> dict[str, str]:
     made = {"HOME": run.settings.user.home, "PATH": "/usr/local/bin:/usr/bin:/bin"}
     made |= run.settings.environment
     made |= run.ports.environment()
+    processor = processor_of(run.platform or "")
+    made |= {} if processor is None else {"QEMU_CPU": processor.model}
     return made | {"HPS_ADDRESS": run.address} | dict(run.environment)
 
 
@@ -192,7 +203,7 @@ class Bubblewrapped:
     def __init__(self, run: Run) -> None:
         checked(run)
         self._run = run
-        self._line = command_line(run, find_bwrap())
+        self._line = _emulated(command_line(run, find_bwrap()), run)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -7,7 +7,6 @@ from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.workbench import Workbench
 from hps.errors import NotReproducibleError
 from hps.lock.stale import fresh_target
-from hps.oci.image import image_reference
 
 
 def make_sbom(bench: Workbench, name: str) -> bytes:
@@ -25,7 +24,7 @@ def make_sbom(bench: Workbench, name: str) -> bytes:
         graph = Graph(locked, bench.project.target(name), lock.source_date_epoch)
         check_functions(lock)
         check_plan(locked, graph.layers)
-        step = sbom_step(graph, locked, image_reference(bench.project.config.project.name, name))
+        step = sbom_step(graph, locked, bench.project.reference(name))
         done = realise(bench, locked, [step])
         check_wheels(locked, graph, done)
         made, expected = done.get(graph.system_root), locked.layers[0].digest  # the Debian layer

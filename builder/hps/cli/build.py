@@ -12,6 +12,7 @@ from hps.cli.options import (
     configured_signer,
     json_option,
     key_option,
+    platform_option,
     project,
     report,
     wants_json,
@@ -22,7 +23,8 @@ from hps.cli.sizes import size
 from hps.store.place import default_root
 
 if TYPE_CHECKING:
-    from hps.build.image import Attest, Built
+    from hps.build.image import Built, Made
+    from hps.build.platforms import Attesting, BuiltIndex
     from hps.build.workbench import Workbench
     from hps.trust.authorised import AuthorisedSigner
 
@@ -47,6 +49,7 @@ _PARSED = ("hps.toml", "hps.lock")
 @click.option(
     "--verbose", is_flag=True, help="List each path of other layers that the trees override."
 )
+@platform_option
 @key_option
 @click.option(
     "--unsigned", is_flag=True, help="Do not sign, even where HPS_KEY or hps.toml names a key."
@@ -78,13 +81,16 @@ def command(
     hps build --frozen            build all targets, refuse a stale lock
     hps build cpu --offline       use only what the store has
     hps build cpu --check         build again and compare byte for byte
+    hps build cpu --platform linux/arm64
+                                  of a target for several platforms, the image of this one alone
     hps build cpu --key release   sign the image, its provenance and its SBOM
     hps build cpu --challenge     build again under other conditions and compare
     """
     if check_options(context):
         challenge(context, targets)
         return
-    if not check and output is None and not verbose:
+    alone = output is not None or context.params["platform"] is not None
+    if not check and not alone and not verbose:
         root = unchanged.find_root(context.find_root().obj["directory"])
         store = context.params["store"] or default_root(os.environ)
         known = unchanged.recall(root, store, _asked(context))
@@ -103,13 +109,13 @@ def _build(
     output: Path | None,
     verbose: bool,
 ) -> list[dict[str, Any]]:
-    from hps.build.image import build
-    from hps.oci.archive import write_archive
+    from hps.build.platforms import build_group, groups
 
     root = unchanged.find_root(context.find_root().obj["directory"])
     parsed = unchanged.look(root, _PARSED, ())  # before they are
-    names = project(context).target_names(targets)
-    if output is not None and len(names) != 1:
+    names = _names(context, targets)
+    asked = groups(names)
+    if output is not None and len(asked) != 1:
         raise click.UsageError("--output takes one target")
     bench = workbench(context)
     archive = output if output is not None and output.suffix == ".tar" else None
@@ -120,20 +126,17 @@ def _build(
     attest = _attesting(signer, bench) if signer else None
     before = _look(bench)
     results = [
-        build(bench, name, again=check, verify=archive is not None, output=layout, attest=attest)
-        for name in names
+        build_group(bench, one, again=check, verify=bool(archive), output=layout, attest=attest)
+        for one in asked.values()
     ]
     changed = any(one.changed for one in results)
     if signer is None and changed and not context.params["unsigned"]:
         bench.note_once("the image is not signed (`hps key generate NAME` makes a key)")
     for one in results:
-        if one.changed or verbose:
-            _tell_overrides(bench, one, verbose=verbose)
+        for image in _images(one) if one.changed or verbose else ():
+            _tell_overrides(bench, image, verbose=verbose)
     if archive:
-        (built,) = results
-        write_archive(
-            archive, [built.image], bench.store.path, epoch=0, attachments=built.attachments
-        )
+        _write_archive(archive, bench, results[0])
     answers = [as_json(one, signer) for one in results]
     whole = output is None and names == bench.project.target_names(())
     if whole and parsed and before and before["files"].items() >= parsed["files"].items():
@@ -142,10 +145,43 @@ def _build(
     return answers
 
 
-def _attesting(signer: "AuthorisedSigner", bench: "Workbench") -> "Attest":
-    from hps.release.attest import attesting
+def _names(context: click.Context, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """The targets asked for, one for each platform, or for that of --platform alone."""
+    opened, platform = project(context), context.params["platform"]
+    names = opened.target_names(targets)
+    if platform is None:
+        return names
+    from hps.build.platforms import groups
 
-    return attesting(signer, bench.project.config.signing.reference)
+    return tuple(opened.one_target(name, platform) for name in groups(names))
+
+
+def _images(built: "Built | BuiltIndex") -> "tuple[Built | Made, ...]":
+    from hps.build.image import Built
+
+    return (built,) if isinstance(built, Built) else built.images
+
+
+def _write_archive(archive: Path, bench: "Workbench", built: "Built | BuiltIndex") -> None:
+    from hps.build.image import Built
+    from hps.oci.archive import write_archive
+
+    write_archive(
+        archive,
+        [built.image] if isinstance(built, Built) else [],
+        bench.store.path,
+        epoch=0,
+        attachments=built.attachments,
+        indexes=[] if isinstance(built, Built) else [built.index],
+    )
+
+
+def _attesting(signer: "AuthorisedSigner", bench: "Workbench") -> "Attesting":
+    from hps.build.platforms import Attesting
+    from hps.release.attest import attesting, attesting_index
+
+    reference = bench.project.config.signing.reference
+    return Attesting(attesting(signer, reference), attesting_index(signer, reference))
 
 
 def _asked(context: click.Context) -> tuple[str | None, ...]:
@@ -155,7 +191,7 @@ def _asked(context: click.Context) -> tuple[str | None, ...]:
     return (context.params["key"], unsigned, *variables)
 
 
-def _tell_overrides(bench: "Workbench", built: "Built", *, verbose: bool) -> None:
+def _tell_overrides(bench: "Workbench", built: "Built | Made", *, verbose: bool) -> None:
     from hps.build.overrides import find_overrides, summary
 
     found = find_overrides(bench, built)
@@ -211,22 +247,28 @@ def _answer(context: click.Context, answers: list[dict[str, Any]]) -> None:
         report(answers)
         return
     for one in answers:
-        total = sum(layer["size"] for layer in one["layers"])
         state = "built" if one["changed"] else "up to date"
-        click.echo(
-            f"{one['target']}: {state}, {len(one['layers'])} layers, {size(total)}, "
-            f"in {one['layout']}",
-            err=True,
-        )
+        images = one.get("images", [one])
+        if "images" in one:
+            click.echo(
+                f"{one['target']}: {state}, {len(images)} platforms, in {one['layout']}", err=True
+            )
+        for image in images:
+            layers = image["layers"]
+            told = f"{len(layers)} layers, {size(sum(layer['size'] for layer in layers))}"
+            if "images" in one:
+                click.echo(f"  {image['platform']}: {image['digest']}, {told}", err=True)
+            else:
+                click.echo(f"{one['target']}: {state}, {told}, in {one['layout']}", err=True)
         click.echo(f"{one['digest']} {one['target']}")
 
 
-def as_json(built: "Built", signer: "AuthorisedSigner | None") -> dict[str, Any]:
-    """A built image for `--json`."""
-    return {
+def as_json(built: "Built | BuiltIndex", signer: "AuthorisedSigner | None") -> dict[str, Any]:
+    """What was built, for `--json`: an image, or an index with its `images`."""
+    from hps.build.image import Built
+
+    answer = {
         "target": built.target,
-        "digest": str(built.image.digest),
-        "image_id": str(built.image.image_id),
         "layout": str(built.layout),
         "changed": built.changed,
         "signed_by": None if signer is None else _signed_by(signer),
@@ -234,6 +276,17 @@ def as_json(built: "Built", signer: "AuthorisedSigner | None") -> dict[str, Any]
             {"digest": str(one.digest), "tag": one.tag, "type": one.artifact_type}
             for one in built.attachments
         ],
+    }
+    if isinstance(built, Built):
+        return answer | _image_json(built)
+    images = [_image_json(one) | {"platform": one.locked.platform} for one in built.images]
+    return answer | {"digest": str(built.index.digest), "images": images}
+
+
+def _image_json(one: "Built | Made") -> dict[str, Any]:
+    return {
+        "digest": str(one.image.digest),
+        "image_id": str(one.image.image_id),
         "layers": [
             {
                 "name": layer.name,
@@ -241,7 +294,7 @@ def as_json(built: "Built", signer: "AuthorisedSigner | None") -> dict[str, Any]
                 "size": layer.blob.size,
                 "locked": layer.locked,
             }
-            for layer in built.layers
+            for layer in one.layers
         ],
     }
 

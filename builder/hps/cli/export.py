@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from hps.cli.options import project, work_options, workbench
+from hps.cli.options import platform_option, project, work_options, workbench
 from hps.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _output = click.option(
 
 
 def _arguments(function: Callable[..., None]) -> Callable[..., None]:
-    return click.argument("target")(_output(function))
+    return click.argument("target")(platform_option(_output(function)))
 
 
 @click.group()
@@ -42,14 +42,16 @@ def command() -> None:
 @command.command()
 @_arguments
 @click.pass_context
-def requirements(context: click.Context, target: str, output: Path | None) -> None:
+def requirements(
+    context: click.Context, target: str, platform: str | None, output: Path | None
+) -> None:
     """Write a requirements.txt with hashes; it names no host.
 
     Install with `pip install --require-hashes -r FILE` or `uv pip sync --require-hashes FILE`.
     """
     from hps.lock.export import requirements as make
 
-    _write(make(_locked(context, target)), output)
+    _write(make(_locked(context, target, platform)), output)
 
 
 @command.command()
@@ -63,7 +65,14 @@ def requirements(context: click.Context, target: str, output: Path | None) -> No
     help="Address of a Python index on this machine; without ALIAS, of `default`.",
 )
 @click.pass_context
-def pylock(context: click.Context, /, target: str, output: Path | None, **_options: Any) -> None:
+def pylock(
+    context: click.Context,
+    /,
+    target: str,
+    platform: str | None,
+    output: Path | None,
+    **_options: Any,
+) -> None:
     """Write a pylock.toml (PEP 751) for this machine.
 
     The format demands an address for every file and hps.lock holds none, so each file is looked
@@ -71,7 +80,7 @@ def pylock(context: click.Context, /, target: str, output: Path | None, **_optio
     """
     from hps.lock.export import pylock as make
 
-    locked = _locked(context, target)
+    locked = _locked(context, target, platform)
     addresses = _look_up(workbench(context), locked)
     _write(make(locked, lambda package: addresses[package.file]), output)
 
@@ -79,29 +88,39 @@ def pylock(context: click.Context, /, target: str, output: Path | None, **_optio
 @command.command()
 @click.argument("target", required=False)
 @_output
+@platform_option
 @work_options
 @click.pass_context
-def sbom(context: click.Context, /, target: str | None, output: Path | None, **_: object) -> None:
+def sbom(
+    context: click.Context,
+    /,
+    target: str | None,
+    platform: str | None,
+    output: Path | None,
+    **_: object,
+) -> None:
     """Write a software bill of materials (CycloneDX 1.6 JSON).
 
     Every artifact of the lock with its package URL, digest, licence and who needs it; TARGET may
     be left out when there is one, or one by default. The image need not be built: only wheels and
     the Debian layer are read, which are fetched and made when the store lacks them.
     """
+    from hps.build.platforms import groups
     from hps.build.sbom_export import make_sbom
 
-    names = [target] if target else list(project(context).target_names(()))
+    opened = project(context)
+    names = [target] if target else list(groups(opened.target_names(())))
     if len(names) != 1:
         raise click.UsageError(f"which target: {', '.join(names)}?")
-    project(context).target(names[0])
-    _write_bytes(make_sbom(workbench(context), names[0]), output)
+    name = opened.one_target(names[0], platform)
+    _write_bytes(make_sbom(workbench(context), name), output)
 
 
-def _locked(context: click.Context, name: str) -> "LockedTarget":
+def _locked(context: click.Context, target: str, platform: str | None) -> "LockedTarget":
     from hps.lock.stale import fresh_target
 
     opened = project(context)
-    opened.target(name)
+    name = opened.one_target(target, platform)
     return fresh_target(opened.require_lock(), name, opened.inputs(name))
 
 

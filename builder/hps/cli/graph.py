@@ -5,25 +5,27 @@ import json
 import click
 
 from hps.build.graph import Graph
-from hps.cli.options import json_option, project, report, wants_json
+from hps.cli.options import json_option, platform_option, project, report, wants_json
 from hps.derivation.record import Step
 from hps.lock.stale import fresh_target
 
 
 @click.command("graph")
 @click.argument("target")
+@platform_option
 @json_option
 @click.pass_context
-def command(context: click.Context, /, target: str, **_: object) -> None:
+def command(context: click.Context, /, target: str, platform: str | None, **_: object) -> None:
     """Print the build graph of TARGET in the DOT language.
 
     \b
     hps graph cpu | dot -Tsvg > graph.svg
     """
     opened = project(context)
-    config = opened.target(target)
+    name = opened.one_target(target, platform)
     lock = opened.require_lock()
-    graph = Graph(fresh_target(lock, target, opened.inputs(target)), config, lock.source_date_epoch)
+    locked = fresh_target(lock, name, opened.inputs(name))
+    graph = Graph(locked, opened.target(name), lock.source_date_epoch)
     steps: dict[Step, None] = {}
     for layer in graph.layers:
         _collect(layer.step, steps)

@@ -3,23 +3,35 @@
 import click
 
 from hps.build.image import build
-from hps.cli.options import json_option, report, wants_json, work_options, workbench
+from hps.cli.options import (
+    json_option,
+    platform_option,
+    report,
+    wants_json,
+    work_options,
+    workbench,
+)
 from hps.oci.docker import load_layout
-from hps.oci.image import image_reference
 
 
 @click.command("load")
 @click.argument("target")
 @click.option("-t", "--tag", help="Name and tag in Docker (default: PROJECT:TARGET).")
+@platform_option
 @work_options
 @json_option
 @click.pass_context
-def command(context: click.Context, /, target: str, *, tag: str | None, **_: object) -> None:
-    """Build TARGET if needed, load it into Docker, and check that Docker has the same image ID."""
+def command(
+    context: click.Context, /, target: str, *, tag: str | None, platform: str | None, **_: object
+) -> None:
+    """Build TARGET if needed, load it into Docker, and check that Docker has the same image ID.
+
+    Of a target for several platforms the image for this machine is loaded, or that of --platform.
+    """
     bench = workbench(context)
-    bench.project.target(target)
-    built = build(bench, target, verify=True)
-    name = image_reference(bench.project.config.project.name, target)
+    one = bench.project.one_target(target, platform)
+    built = build(bench, one, verify=True)
+    name = bench.project.reference(one)
     image = load_layout(built.layout, name, tag=tag)
     if wants_json(context):
         report({"name": tag or name, "image_id": image})

@@ -45,6 +45,15 @@ def json_option(function: F) -> F:
     )
 
 
+def platform_option(function: F) -> F:
+    """`--platform`: which image of a target for several."""
+    return click.option(
+        "--platform",
+        type=click.Choice(["linux/amd64", "linux/arm64"]),
+        help="For this platform alone, where TARGET is for several.",
+    )(function)
+
+
 def key_option(function: F) -> F:
     """`--key`: who signs."""
     return click.option(

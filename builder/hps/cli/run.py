@@ -33,7 +33,7 @@ from hps.build.serving import (
 )
 from hps.build.weights import configuration
 from hps.build.workbench import Workbench
-from hps.cli.options import work_options, workbench
+from hps.cli.options import platform_option, work_options, workbench
 from hps.lock.stale import fresh_target
 
 
@@ -106,6 +106,7 @@ from hps.lock.stale import fresh_target
     show_default=True,
     help="Seconds within which the server must be ready for --then.",
 )
+@platform_option
 @work_options
 @click.pass_context
 def command(
@@ -126,9 +127,13 @@ def command(
     environment: tuple[str, ...],
     then: str | None,
     deadline: float,
+    platform: str | None,
     **_: object,
 ) -> int:
     """Build TARGET if needed and start it; ARGUMENTS replace the image's command.
+
+    Of a target for several platforms the image for this machine is started. One for another machine
+    (--platform) runs emulated, where qemu-user is installed: many times slower.
 
     \b
     hps run cpu --models sdk/examples/models
@@ -142,6 +147,7 @@ def command(
     _check(pipeline, package, rest_port, given)
     wanted = wanted_ports(port, rest_port)
     bench = workbench(context)
+    target = bench.project.one_target(target, platform)
     built = build(bench, target)
     settings = built.settings
     if words is not None:
@@ -160,6 +166,7 @@ def command(
             mounts=shown,
             address=address,
             environment=given,
+            platform=built.image.platform,
         )
         signal.signal(signal.SIGTERM, _interrupt)
         with _started(run, built, engine, bench.progress.note) as running:

@@ -7,18 +7,30 @@ import click
 from hps.build.healing import healing
 from hps.build.image import Origin, build, find
 from hps.build.reasons import reasons
-from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
+from hps.cli.options import (
+    json_option,
+    platform_option,
+    project,
+    report,
+    wants_json,
+    work_options,
+    workbench,
+)
 from hps.cli.sizes import size
+from hps.config.platforms import base_name
 from hps.errors import UsageError
 
 
 @click.command("why")
 @click.argument("path")
 @click.option("-t", "--target", help="The image (default: the first default target).")
+@platform_option
 @work_options
 @json_option
 @click.pass_context
-def command(context: click.Context, /, path: str, *, target: str | None, **_: object) -> None:
+def command(
+    context: click.Context, /, path: str, *, target: str | None, platform: str | None, **_: object
+) -> None:
     """Say which layer, artifact and requirement brought PATH into an image.
 
     PATH may be a pattern. The image is built first when it is not there.
@@ -28,8 +40,8 @@ def command(context: click.Context, /, path: str, *, target: str | None, **_: ob
     hps why '*/libssl.so*' --target cpu
     """
     opened = project(context)
-    name = target or opened.target_names(())[0]
-    opened.target(name)
+    first = base_name(opened.target_names(())[0])
+    name = opened.one_target(target or first, platform)
     bench = workbench(context)
     found = healing(bench, lambda _: find(bench, build(bench, name), path))
     if not found:

@@ -23,6 +23,7 @@ def faults(document: Document) -> tuple[Fault, ...]:
     for name in _table(document, "targets"):
         target = _table(_table(document, "targets"), name)
         path = ("targets", name)
+        found += _platforms(path, target)
         found += _foundation(path, target)
         found += _aliases(path, target, indexes, archives)
         found += _origins(path, target)
@@ -82,6 +83,21 @@ def _names(path: KeyPath, names: Any, document: Document, table: str) -> Iterato
                 hint=choice(name, known) or f"declare [{table}.{name}]",
             )
         yield from _once(seen, name, path, number, "name")
+
+
+def _platforms(path: KeyPath, target: Document) -> Iterator[Fault]:
+    """What the image is for is said once; an index has one image for each platform."""
+    several = target.get("platforms")
+    if several is not None and target.get("platform") is not None:
+        yield Fault(
+            (*path, "platform"),
+            "stands beside `platforms`",
+            expected="one of the two",
+            hint="name all of them in `platforms`",
+        )
+    seen: dict[str, int] = {}
+    for number, name in enumerate(several if isinstance(several, (list, tuple)) else ()):
+        yield from _once(seen, name, (*path, "platforms", number), number, "platform")
 
 
 def _foundation(path: KeyPath, target: Document) -> Iterator[Fault]:

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from hps import canonical
 from hps.config.chosen import Contents, chosen_pipelines, chosen_weights
 from hps.config.fault import choice, spelled
+from hps.config.platforms import base_name
 from hps.config.positions import KeyPath
 from hps.config.requirements import RequirementLine
 from hps.config.schema import Archive, Config, PlainFile, Target, Weights
@@ -45,9 +46,10 @@ def inputs(
         raise UsageError(
             f"hps.toml has no target {target}", hint=choice(target, sorted(config.targets))
         )
+    name = base_name(target)
     meaning: dict[KeyPath, Any] = {
         **_settings(config, config.targets[target]),
-        **{("targets", target, *path): value for path, value in _target(config.targets[target])},
+        **{("targets", name, *path): value for path, value in _target(config.targets[target])},
         **dict(_pipelines(config, target)),
         **{
             (*path, file): digest
@@ -126,7 +128,7 @@ def _pipelines(config: Config, target: str) -> Iterable[tuple[KeyPath, Any]]:
             ("pipelines", one.name),
             [_set(settings.weights), sorted(settings.modules.items()), settings.config is None],
         )
-        yield ("targets", target, "delivery", one.name), one.delivery
+        yield ("targets", base_name(target), "delivery", one.name), one.delivery
     for name in chosen_weights(config, target):
         weights = config.weights[name]
         yield ("weights", name), _trained(weights)

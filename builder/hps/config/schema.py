@@ -91,6 +91,7 @@ ModulePath = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=255)
 ]
 Delivery = Literal["layer", "mount"]
+Platform = Literal["linux/amd64", "linux/arm64"]
 KeyName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=64)
 ]
@@ -504,8 +505,11 @@ class Target(Table):
         description="The oldest NVIDIA driver of the hosts, for instance 525.60.13: `hps lock` "
         "then refuses a CUDA that needs a newer one.",
     )
-    platform: Literal["linux/amd64", "linux/arm64"] = Field(
-        "linux/amd64", description="What the image runs on (OCI names)."
+    platform: Platform = Field("linux/amd64", description="What the image runs on (OCI names).")
+    platforms: tuple[Platform, ...] | None = Field(
+        None,
+        min_length=1,
+        description="Several in place of `platform`: an image for each, and one index of them.",
     )
     python_version: Literal["3.10", "3.11", "3.12", "3.13"] = Field(
         "3.11", description="Must be the version that the Debian suites of the target carry."

@@ -86,6 +86,26 @@ def foreign(command: Command, host: str | None = None) -> Processor | None:
     return None if found is None or found.name == (host or os.uname().machine) else found
 
 
+def processor_of(platform: str) -> Processor | None:
+    """The processor of a platform, if it is known and not this machine's."""
+    found = next((one for one in PROCESSORS if platform.startswith(one.platform)), None)
+    return None if found is None or found.name == os.uname().machine else found
+
+
+def is_registered(processor: Processor) -> bool:
+    """Whether this machine's kernel starts its programs by itself, in containers too.
+
+    Debian's packages give their rules the names of emulators (binfmt_misc, "flags": F is for an
+    emulator that need not be seen inside).
+    """
+    try:
+        rule = Path(_FORMATS, processor.emulators[1]).read_text()
+    except OSError:
+        return False
+    flags = next((one for one in rule.splitlines() if one.startswith("flags:")), "")
+    return rule.startswith("enabled") and "F" in flags.removeprefix("flags:")
+
+
 def find_emulator(processor: Processor) -> Path:
     """A static emulator of this machine; a dynamic one finds no libraries in the sandbox.
 

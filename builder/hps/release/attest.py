@@ -1,12 +1,17 @@
 """Signing what a build proved: its signature, where it came from, and what is in it."""
 
+from collections.abc import Sequence
+
 from hps import canonical
 from hps.build.image import Attest, Proved
+from hps.build.platforms import AttestIndex
 from hps.build.sbom_step import SBOM_LIMIT
+from hps.config.platforms import base_name
 from hps.oci.attachment import Attachment, Subject
-from hps.oci.image import MANIFEST_TYPE
+from hps.oci.image import MANIFEST_TYPE, Image
+from hps.oci.index import ImageIndex
 from hps.release.provenance import provenance
-from hps.trust.attachments import Claim, sign_image
+from hps.trust.attachments import Claim, sign_image, sign_index
 from hps.trust.authorised import AuthorisedSigner
 from hps.trust.predicates import PROVENANCE, SBOM
 
@@ -26,14 +31,44 @@ def attesting(signer: AuthorisedSigner, reference: str | None) -> Attest:
     def attest(proved: Proved) -> tuple[Attachment, ...]:
         image = proved.image
         subject = Subject(MANIFEST_TYPE, image.digest, len(image.manifest))
-        made = provenance(proved.lock, proved.target, image, builder=signer.builder_id)
-        claims = (
-            Claim(PROVENANCE, made),
-            Claim(SBOM, canonical.loads(proved.sbom, max_bytes=SBOM_LIMIT)),
+        name = image.reference or str(image.digest)
+        return sign_image(
+            subject,
+            _name(reference, name, proved.target.name),
+            _claims(proved, signer),
+            signer,
         )
-        name = reference or image.reference or str(image.digest)
-        if reference and ":" not in reference.rpartition("/")[2]:
-            name = f"{reference}:{proved.target.name}"
-        return sign_image(subject, name, claims, signer)
 
     return attest
+
+
+def attesting_index(signer: AuthorisedSigner, reference: str | None) -> AttestIndex:
+    """What `hps.build.platforms.build_group` calls to sign an index and each of its images.
+
+    An image has the same beside it as when it is built alone. Arguments as in `attesting`.
+    """
+
+    def attest(index: ImageIndex, proofs: Sequence[Proved]) -> tuple[Attachment, ...]:
+        by_image = {one.image.digest: one for one in proofs}
+
+        def claims(image: Image) -> Sequence[Claim]:
+            return _claims(by_image[image.digest], signer)
+
+        name = index.reference or str(index.digest)
+        return sign_index(index, _name(reference, name, proofs[0].target.name), claims, signer)
+
+    return attest
+
+
+def _claims(proved: Proved, signer: AuthorisedSigner) -> tuple[Claim, ...]:
+    made = provenance(proved.lock, proved.target, proved.image, builder=signer.builder_id)
+    return (
+        Claim(PROVENANCE, made),
+        Claim(SBOM, canonical.loads(proved.sbom, max_bytes=SBOM_LIMIT)),
+    )
+
+
+def _name(reference: str | None, own: str, target: str) -> str:
+    if reference and ":" not in reference.rpartition("/")[2]:
+        return f"{reference}:{base_name(target)}"
+    return reference or own
