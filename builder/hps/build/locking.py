@@ -9,6 +9,7 @@ others, and begins anew should they come out differently.
 import base64
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.image import check_wheels, index_lines, realise
 from hps.build.kept import asked_for, check_upgraded, keeps_debs, keeps_python
+from hps.build.resolvers import Choice, Chooser, chooser, recorded, with_resolvers
 from hps.build.workbench import Workbench
 from hps.config.chosen import chosen_pipelines, unused_weights
 from hps.config.schema import Config, Target
@@ -31,7 +33,7 @@ from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
 from hps.errors import LockError
-from hps.lock.python import PythonRequest, Requirement, ResolvedWheel
+from hps.lock.python import Name, PythonRequest, Requirement, ResolvedWheel
 from hps.lock.records import (
     Layer,
     Lock,
@@ -41,7 +43,6 @@ from hps.lock.records import (
     Sdist,
     Wheel,
 )
-from hps.lock.uv import expecting, resolve
 from hps.store.request import NewRequest, PythonOrigin
 
 _GLIBC = re.compile(r"(\d+)\.(\d+)")
@@ -64,8 +65,21 @@ class Upgrade:
         return self.everything or canonicalize_name(project) in asked
 
 
-def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade: Upgrade) -> Lock:
+def make_lock(
+    bench: Workbench,
+    names: Sequence[str],
+    old: Lock | None,
+    upgrade: Upgrade,
+    choice: Choice = Choice(),  # noqa: B008 - it cannot be changed
+) -> Lock:
     """Lock these targets anew and keep the others as they are.
+
+    Args:
+        bench: the tools.
+        names: of the targets.
+        old: the lock that there is.
+        upgrade: whose versions are not kept.
+        choice: who chooses Python packages. Where pip-tools does, what it runs in is locked.
 
     Raises:
         UsageError: a package to upgrade is in none of them.
@@ -76,19 +90,26 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
     if upgrade.packages:
         _check_upgraded(bench, names, old, upgrade)
     locked: dict[str, LockedTarget] = {}
-    resolver: Resolver | None = old.resolver if old else None
+    by = {one.name: recorded(old, one) for one in old.targets} if old else {}
+    latest: dict[Name, Resolver] = {}
     if old is not None and dict(old.functions) != FUNCTIONS:
         # The layers of all of them are other ones now; what was never locked stays so.
         known = {*names, *(target.name for target in old.targets)}
         names = tuple(name for name in bench.project.config.targets if name in known)
     _require_files(bench, names)
-    with bench.store.session():
+    with bench.store.session(), ExitStack() as held:
         for name in names:
             before = old.target(name) if old else None
-            work = partial(_lock_target, bench, name, before, upgrade, resolver)
-            locked[name], resolver = healing(bench, work)
+            some = bool(upgrade.packages)
+            who = chooser(bench, name, old, choice, some_upgraded=some, held=held)
+            work = partial(_lock_target, bench, name, before, upgrade, who)
+            locked[name], by[name] = healing(bench, work)
+            latest[by[name].name] = by[name]
     kept = {target.name: target for target in old.targets} if old else {}
-    targets = [(kept | locked).get(name) for name in bench.project.config.targets]
+    found = ((kept | locked).get(name) for name in bench.project.config.targets)
+    resolver, targets = with_resolvers(
+        tuple(target for target in found if target is not None), by.__getitem__, latest
+    )
     if resolver is None:
         raise LockError("there is nothing to lock")
     if note := unused_note(bench.project.config):
@@ -97,7 +118,7 @@ def make_lock(bench: Workbench, names: Sequence[str], old: Lock | None, upgrade:
         resolver=resolver,
         source_date_epoch=bench.project.config.lock.source_date_epoch,
         functions=FUNCTIONS,
-        targets=tuple(target for target in targets if target is not None),
+        targets=targets,
     )
 
 
@@ -140,23 +161,25 @@ def _lock_target(
     name: str,
     old: LockedTarget | None,
     upgrade: Upgrade,
-    resolver: Resolver | None,
+    who: Chooser,
     _healed: bool,
 ) -> tuple[LockedTarget, Resolver]:
     config = bench.project.target(name)
     kept = None if upgrade.everything else old
-    expected = _expected(bench, name, old, upgrade)
-    with expecting(expected) as resolve_python:
+    expected = _expected(bench, name, old, upgrade, who)
+    with who.resolver.expecting(expected) as resolve_python:
         target = _debian(bench, name, old, upgrade)
         if expected:
             target = _with_files(bench, target, old, upgrade)
         inputs = dict(target.inputs)
-        if kept and resolver and keeps_python(kept, inputs, upgrade.packages, target.glibc):
-            target = target.model_copy(update={"wheels": kept.wheels, "sdists": kept.sdists})
+        resolver = who.before
+        asked = None if who.anew else kept
+        if asked and resolver and keeps_python(asked, inputs, upgrade.packages, target.glibc):
+            target = target.model_copy(update={"wheels": asked.wheels, "sdists": asked.sdists})
         else:
-            sdists = _sdists(bench, target, old, upgrade)
+            sdists = _sdists(bench, target, old, upgrade, who)
             bench.progress.note(f"{name}: resolving Python packages")
-            request = _python_packages(bench, target, old, upgrade, sdists)
+            request = _python_packages(bench, target, old, upgrade, sdists, who=who)
             chosen = resolve_python(request)
             resolver = chosen.resolver
             target = _with_python(bench, target, sdists, chosen.wheels)
@@ -170,7 +193,7 @@ def _lock_target(
 
 
 def _expected(
-    bench: Workbench, name: str, old: LockedTarget | None, upgrade: Upgrade
+    bench: Workbench, name: str, old: LockedTarget | None, upgrade: Upgrade, who: Chooser
 ) -> PythonRequest | None:
     """What the Python resolver will be asked if glibc and the wheels of sdists stay as they were.
 
@@ -181,14 +204,15 @@ def _expected(
         return None
     config = bench.project.target(name)
     inputs = dict(bench.project.inputs(name))
-    if not upgrade.everything and keeps_python(old, inputs, upgrade.packages, old.glibc):
+    unchanged = keeps_python(old, inputs, upgrade.packages, old.glibc)
+    if not upgrade.everything and not who.anew and unchanged:
         return None
     entries = {canonicalize_name(ParsedRequirement(text).name) for text in config.python.sdists}
     wheels = [Digest(one.wheel_sha256) for one in old.sdists]
     if entries != {one.name for one in old.sdists} or not all(map(bench.store.has, wheels)):
         return None
     facts = {"python_version": config.python_version, "platform": config.platform}
-    return _python_packages(bench, old.model_copy(update=facts), old, upgrade, old.sdists)
+    return _python_packages(bench, old.model_copy(update=facts), old, upgrade, old.sdists, who=who)
 
 
 def _debian(
@@ -215,10 +239,15 @@ def _debian(
 
 
 def _build_wheels(
-    bench: Workbench, target: LockedTarget, config: Target, requirements: Sequence[Requirement]
+    bench: Workbench,
+    target: LockedTarget,
+    config: Target,
+    who: Chooser,
+    requirements: Sequence[Requirement],
 ) -> tuple[Wheel, ...]:
     """Build dependencies of an sdist, resolved like all others and fetched."""
-    chosen = resolve(python_request(bench, target, config, requirements)).wheels
+    with who.resolver.expecting(None) as resolve:
+        chosen = resolve(python_request(bench, target, config, requirements)).wheels
     return locked_wheels(bench, config.python.index, chosen)
 
 
@@ -251,14 +280,18 @@ def _with_files(
 
 
 def _sdists(
-    bench: Workbench, target: LockedTarget, old: LockedTarget | None, upgrade: Upgrade
+    bench: Workbench,
+    target: LockedTarget,
+    old: LockedTarget | None,
+    upgrade: Upgrade,
+    who: Chooser,
 ) -> tuple[Sdist, ...]:
     """Every entry of `python.sdists`, locked and built."""
     # What speaks HTTP takes its time to load, and uv has begun by now.
     from hps.build.sdists import SdistLocker, narrowed  # noqa: PLC0415
 
     config = bench.project.target(target.name)
-    locker = SdistLocker(bench, target, config, partial(_build_wheels, bench, target, config))
+    locker = SdistLocker(bench, target, config, partial(_build_wheels, bench, target, config, who))
     lines = [line.text for line in bench.project.requirements(target.name)]
     return tuple(
         locker.lock(
@@ -274,11 +307,13 @@ def _python_packages(
     old: LockedTarget | None,
     upgrade: Upgrade,
     sdists: Sequence[Sdist],
+    *,
+    who: Chooser,
 ) -> PythonRequest:
     """The request for the Python packages of a target."""
     lines = bench.project.requirements(target.name)
     asked = [Requirement(line.text, Path(line.file).name) for line in lines]
-    packages: tuple[Package, ...] = (*old.wheels, *old.sdists) if old else ()
+    packages: tuple[Package, ...] = (*old.wheels, *old.sdists) if old and who.remembers else ()
     return replace(
         python_request(bench, target, bench.project.target(target.name), asked),
         preferences={one.name: one.version for one in packages},

@@ -1,8 +1,4 @@
-"""Requirement collection images: where pip-compile runs for `hps lock --resolver pip-tools`.
-
-They are targets like others, locked and built like others, and hold the Python of the targets that
-they serve and pip-tools. pip resolves for the system that it runs on, so the two must agree.
-"""
+"""Where pip-compile runs for `hps lock --resolver pip-tools`: a built image, in the sandbox."""
 
 import contextlib
 import json
@@ -14,67 +10,22 @@ from pathlib import Path
 
 from hps.build.image import build
 from hps.build.rc_gateway import LARGEST_METADATA, Gateway, wheel_metadata
+from hps.build.rc_targets import check_fits
 from hps.build.rootfs import root_file_system
 from hps.build.workbench import Workbench
 from hps.build.writing import scratch
-from hps.config.schema import Config
 from hps.derivation.sandbox import Command
 from hps.digest import Digest
 from hps.errors import BuildError, IntegrityError, LockError, NotFoundError
 from hps.layer.entry import Scheme
 from hps.lock.pip_tools import VERSIONS, Answer, PipTools, Question, tool_versions
-from hps.lock.python import PythonRequest
 from hps.lock.records import LockedTarget
 from hps.store.python_index import IndexFile, PythonIndex
 from hps.store.request import NewRequest, PythonOrigin
 
-PREFIX = "rc-"  # a target of this name serves others
 _PROGRAM = Path(__file__).with_name("rc_program.py")
 _LARGEST_ANSWER = 64 << 20  # bytes
 _TIMEOUT = 4 * 3600.0  # seconds; pip-compile of large sets has taken many minutes
-
-
-def is_rc(name: str) -> bool:
-    """Whether a target is a requirement collection image."""
-    return name.startswith(PREFIX)
-
-
-def rc_target(config: Config, name: str) -> str:
-    """The target whose image collects the requirements of another: rc-NAME, else rc-DEVICE.
-
-    Raises:
-        LockError: hps.toml has neither.
-    """
-    wanted = [f"{PREFIX}{name}", f"{PREFIX}{config.targets[name].device}"]
-    for one in wanted:
-        if one in config.targets:
-            return one
-    raise LockError(
-        f"hps.toml has no requirement collection image for {name}, and pip-tools runs in one",
-        expected=f"a target {' or '.join(dict.fromkeys(wanted))} with pip-tools and pip",
-        got=", ".join(config.targets),
-        hint="docs/how-to/pip-tools.md shows such a target",
-    )
-
-
-def check_fits(locked: LockedTarget, request: PythonRequest) -> None:
-    """Compare the Python and the C library of an image with those that a request is for.
-
-    Raises:
-        LockError: pip would choose for another system.
-    """
-    major, minor = request.glibc
-    asked = (request.python_version, request.platform, f"{major}.{minor}")
-    has = (locked.python_version, locked.platform, locked.glibc)
-    if asked != has:
-        raise LockError(
-            f"{locked.name} is another system than the target, and pip chooses for the system "
-            "that it runs on",
-            expected="Python {}, {}, glibc {}".format(*asked),
-            got="Python {}, {}, glibc {}".format(*has),
-            hint=f"give {locked.name} the target's python-version, platform and base, or let "
-            "--resolver uv choose, which runs anywhere",
-        )
 
 
 @contextlib.contextmanager

@@ -4,14 +4,17 @@ from datetime import UTC, datetime
 
 import click
 
-from hps.build.locking import Upgrade, make_lock, unused_note
+from hps.build.locking import Upgrade, unused_note
 from hps.build.project import CONFIG, Project, write_atomically
+from hps.build.rc_locking import lock_targets
+from hps.build.resolvers import Choice, recorded
 from hps.cli.diff import show
 from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
 from hps.config.chosen import unused_weights
 from hps.config.edit import set_value
 from hps.errors import LockError, LockStaleError
 from hps.lock.difference import difference
+from hps.lock.python import Name
 from hps.lock.records import Lock
 from hps.lock.stale import changes, fresh_target
 
@@ -33,6 +36,16 @@ from hps.lock.stale import changes, fresh_target
     metavar="TIME",
     help="Write this time to lock.as-of in hps.toml first: `now` or 2026-11-21T00:00:00Z.",
 )
+@click.option(
+    "--resolver",
+    type=click.Choice(["uv", "pip-tools"]),
+    help="Who chooses Python packages (default: who chose them before; uv for a new lock).",
+)
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Keep versions of hps.lock that fit, with pip-tools and after another resolver too.",
+)
 @work_options
 @json_option
 @click.pass_context
@@ -45,6 +58,8 @@ def command(
     upgrade: bool,
     packages: tuple[str, ...],
     as_of: str | None,
+    resolver: Name | None,
+    keep: bool,
     **_: object,
 ) -> None:
     """Resolve TARGETS (default: all, or `default-targets` of hps.toml), make their layers.
@@ -52,11 +67,15 @@ def command(
     Versions of an existing lock are kept as long as they fit. Packages are fetched and layers are
     made, because the lock records what each layer comes out as.
 
+    pip-tools runs pip-compile in the image of the target rc-NAME or rc-DEVICE, where it reaches
+    the index and nothing else. It forgets what it chose before, unless --keep or -P ask for it.
+
     \b
     hps lock                      lock all targets
     hps lock --check              is hps.lock what hps.toml asks for?
     hps lock -P numpy             a newer numpy, all else as it is
     hps lock --as-of now          let the resolver see what was published until now
+    hps lock --resolver pip-tools cpu
     """
     if check:
         _check(context, project(context), targets)
@@ -66,13 +85,15 @@ def command(
     bench = workbench(context)
     names = bench.project.target_names(targets)
     old = _old(bench.project, everything=upgrade)
-    lock = make_lock(bench, names, old, Upgrade(upgrade, frozenset(packages)))
+    asked = Upgrade(upgrade, frozenset(packages))
+    lock = lock_targets(bench, names, old, asked, Choice(resolver, keep=keep))
     changed = bench.project.write_lock(lock)
     if wants_json(context):
         report(
             {
                 "changed": changed,
                 "targets": [target.name for target in lock.targets],
+                "resolvers": {one.name: recorded(lock, one).name for one in lock.targets},
                 "unused_weights": list(unused_weights(bench.project.config)),
             }
         )
