@@ -9,17 +9,18 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILDER = ROOT / "builder" / "hps"
 # A room may import itself and the rooms before it.
 ROOMS = (
-    "errors digest canonical archive config store lock derivation layer oci trust build sdk "
+    "errors digest canonical archive config store lock derivation layer oci trust cache build sdk "
     "release model monitor publish cli"
 ).split()
 # A host that serves models has none of what builds images.
 SERVING = {"model", "monitor", "publish"}
-NOT_THERE = {"lock", "derivation", "layer", "build", "sdk", "release"}
+NOT_THERE = {"lock", "derivation", "layer", "cache", "build", "sdk", "release"}
 FILES = sorted(BUILDER.rglob("*.py"))
 SERVER = sorted((ROOT / "server_env").rglob("*.py")) + sorted((ROOT / "sdk").rglob("*.py"))
 # Modules that decide: they do not read, write, ask the time or start a process.
 PURE = (
     "canonical.py digest.py errors.py config/schema.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py lock/records.py "
+    "cache/acceptance.py cache/documents.py "
     "lock/text.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
     "archive/paths.py archive/refusal.py archive/tar_header.py model/member_names.py "
     "model/artifact.py model/checksums.py model/donefile.py model/judge.py model/manifest.py model/paths.py model/policy.py "

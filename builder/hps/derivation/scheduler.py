@@ -61,6 +61,22 @@ class Workshop:
 Executor = Callable[[Derivation, Workshop], Outputs]
 
 
+class Lender(Protocol):
+    """What others say that derivations came out as; asked where nothing was made here.
+
+    What it says leads from one derivation to the next. Used as bytes are only outputs of steps
+    that it lends, because something else proves them.
+    """
+
+    def get(self, derivation: Digest) -> Outputs | None:
+        """What somebody who is trusted says, if anybody does."""
+        ...
+
+    def lends(self, step: Step, outputs: Outputs) -> bool:
+        """Whether these outputs of a step may be used in place of making it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What is there, what has to be made (inputs first), and which artifacts that needs.
@@ -74,6 +90,14 @@ class Survey:
     artifacts: tuple[Digest, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a trace says, and whether it is somebody else's."""
+
+    outputs: Outputs
+    lent: bool
+
+
 class Scheduler:
     """Realises graphs of steps against a store and its traces.
 
@@ -85,6 +109,8 @@ class Scheduler:
         workers: how many steps at a time.
         progress: told of each step.
         again: make every step even when a trace knows it, and compare (`--check`).
+        lender: asked where `traces` knows nothing. What is made here is not compared with what it
+            says, and replaces it.
     """
 
     def __init__(
@@ -96,6 +122,7 @@ class Scheduler:
         workers: int,
         progress: Progress | None = None,
         again: bool = False,
+        lender: Lender | None = None,
     ) -> None:
         self._workshop = workshop
         self._traces = traces
@@ -103,6 +130,7 @@ class Scheduler:
         self._workers = workers
         self._progress = progress or Silent()
         self._again = again
+        self._lender = lender
 
     def survey(self, steps: Iterable[Step], *, doubted: Collection[Step] = ()) -> "Survey":
         """What has to be made for these steps to be there, and which artifacts that needs.
@@ -114,16 +142,14 @@ class Scheduler:
             steps: that are asked for.
             doubted: steps that are made even when a trace knows them, and compared with it.
         """
-        known: dict[Step, Outputs | None] = {}
+        known: dict[Step, _Told | None] = {}
 
-        def look(step: Step) -> Outputs | None:
+        def look(step: Step) -> _Told | None:
             if step not in known:
                 inputs = {need: look(need) for need in _needs(step)}
-                found = {need: outputs for need, outputs in inputs.items() if outputs is not None}
+                found = {need: told.outputs for need, told in inputs.items() if told is not None}
                 known[step] = (
-                    self._traces.get(_resolve(step, found).digest)
-                    if len(found) == len(inputs)
-                    else None
+                    self._known(_resolve(step, found)) if _names_all(step, found) else None
                 )
             return known[step]
 
@@ -135,16 +161,16 @@ class Scheduler:
         for step in reversed(order):
             if step not in wanted:
                 continue
-            outputs = look(step)
+            told = look(step)
             believed = not self._again and step not in doubted
-            if outputs is not None and believed and self._all_there(outputs):
-                there[step] = outputs
+            if told is not None and believed and self._is_usable(step, told):
+                there[step] = told.outputs
                 continue
             wanted |= _needs(step)
             artifacts |= {one: None for one in step.inputs.values() if isinstance(one, Digest)}
         make = tuple(step for step in order if step in wanted and step not in there)
-        told = {step: outputs for step, outputs in known.items() if outputs is not None}
-        return Survey(there, told, make, tuple(artifacts))
+        all_known = {step: it.outputs for step, it in known.items() if it is not None}
+        return Survey(there, all_known, make, tuple(artifacts))
 
     def realise(
         self, steps: Iterable[Step], *, doubted: Collection[Step] = ()
@@ -172,7 +198,7 @@ class Scheduler:
                 ready = [step for step in waiting if _needs(step) <= done.keys()]
                 for step in ready:
                     believed = not self._again and step not in doubted
-                    running[pool.submit(self._one, _resolve(step, done), believed)] = step
+                    running[pool.submit(self._one, step, _resolve(step, done), believed)] = step
                 waiting = [step for step in waiting if step not in set(ready)]
                 finished, _ = concurrent.futures.wait(
                     running, return_when=concurrent.futures.FIRST_COMPLETED
@@ -187,20 +213,33 @@ class Scheduler:
             pool.shutdown(wait=True, cancel_futures=True)
         return done
 
-    def _one(self, derivation: Derivation, believed: bool) -> Outputs:
-        known = self._traces.get(derivation.digest)
-        if known is not None and believed and self._all_there(known):
+    def _one(self, step: Step, derivation: Derivation, believed: bool) -> Outputs:
+        told = self._known(derivation)
+        if told is not None and believed and self._is_usable(step, told):
             self._progress.finished(derivation.label, made=False)
-            return known  # an input came out as it was before: early cut-off
+            return told.outputs  # an input came out as it was before: early cut-off
         if self._workshop.cancelled.is_set():
             raise BuildInterruptedError("the build was interrupted")
         self._progress.started(derivation.label)
         made = self._executors()[derivation.kind](derivation, self._workshop)
+        known = self._traces.get(derivation.digest)
         if known is not None:
             _compare(derivation, known, made, self._traces.path(derivation.digest))
         self._traces.put(derivation.digest, _record(derivation), made)
         self._progress.finished(derivation.label, made=True)
         return made
+
+    def _known(self, derivation: Derivation) -> "_Told | None":
+        own = self._traces.get(derivation.digest)
+        if own is not None:
+            return _Told(own, lent=False)
+        lent = self._lender.get(derivation.digest) if self._lender else None
+        return None if lent is None else _Told(lent, lent=True)
+
+    def _is_usable(self, step: Step, told: "_Told") -> bool:
+        if told.lent and not (self._lender and self._lender.lends(step, told.outputs)):
+            return False
+        return self._all_there(told.outputs)
 
     def _all_there(self, outputs: Outputs) -> bool:
         return all(self._workshop.store.has(blob.digest) for blob in outputs.values())
@@ -229,6 +268,12 @@ def _ordered(steps: Iterable[Step]) -> list[Step]:
 
 def _needs(step: Step) -> set[Step]:
     return {value[0] for value in step.inputs.values() if isinstance(value, tuple)}
+
+
+def _names_all(step: Step, found: Mapping[Step, Outputs]) -> bool:
+    """Whether all inputs are known; what others say may leave an output out."""
+    taken = [value for value in step.inputs.values() if isinstance(value, tuple)]
+    return all(name in found.get(need, {}) for need, name in taken)
 
 
 def _resolve(step: Step, done: Mapping[Step, Outputs]) -> Derivation:
