@@ -6,24 +6,27 @@ same images give the same bytes.
 
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from hps.digest import Blob, Digest
 from hps.errors import BlobMissingError, BuildError, StoreCorruptError
 from hps.oci.attachment import Attachment
 from hps.oci.image import Image
 from hps.oci.index import ImageIndex
-from hps.oci.layout import PIECE, BlobPath
+from hps.oci.layout import PIECE
 from hps.oci.layout_contents import Layout, blob_name, documents, layers
 from hps.store import whole_file
+
+BlobPlace = Callable[[Digest], Path | BinaryIO]
 
 _FOLDERS = ("blobs/", "blobs/sha256/")
 
 
 def archive_pieces(
     images: Sequence[Image],
-    blob_path: BlobPath,
+    blob_path: BlobPlace,
     *,
     epoch: int,
     attachments: Sequence[Attachment] = (),
@@ -33,7 +36,7 @@ def archive_pieces(
 
     Args:
         images: with distinct references.
-        blob_path: where the verified blob of a layer lies.
+        blob_path: where the verified blob of a layer lies, or its bytes, opened.
         epoch: seconds since 1970, the time of every member.
         attachments: what speaks of the images and indexes.
         indexes: with their images, which need not be among `images`.
@@ -53,7 +56,7 @@ def archive_pieces(
         elif name in blobs:
             layer = blobs[name]
             yield _header(name, layer.size, epoch)
-            yield from _file_pieces(blob_path(layer.digest), layer.size)
+            yield from _blob_pieces(blob_path(layer.digest), layer)
             yield _padding(layer.size)
         else:
             yield _header(name, 0, epoch)
@@ -63,7 +66,7 @@ def archive_pieces(
 def write_archive(
     destination: Path | BinaryIO,
     images: Sequence[Image],
-    blob_path: BlobPath,
+    blob_path: BlobPlace,
     *,
     epoch: int,
     attachments: Sequence[Attachment] = (),
@@ -114,26 +117,25 @@ def _padding(size: int) -> bytes:
     return bytes(-size % tarfile.BLOCKSIZE)
 
 
-def _file_pieces(path: Path, size: int) -> Iterator[bytes]:
-    """Exactly `size` bytes: the header has promised them."""
+def _blob_pieces(found: Path | BinaryIO, layer: Blob) -> Iterator[bytes]:
+    """Exactly as many bytes as the header has promised."""
     try:
-        reader = path.open("rb")
+        reader = found.open("rb") if isinstance(found, Path) else found
     except FileNotFoundError as error:
         raise BlobMissingError(
-            f"the layer {path.name} is missing", hint="`hps build` makes it again"
+            f"the layer {layer.digest} is missing", hint="`hps build` makes it again"
         ) from error
     with reader:
-        got = os.fstat(reader.fileno()).st_size
-        if got != size:
+        if isinstance(found, Path) and (got := os.fstat(reader.fileno()).st_size) != layer.size:
             raise StoreCorruptError(
-                f"the blob {path.name} has another size than the image says",
-                expected=size,
+                f"the blob {layer.digest} has another size than the image says",
+                expected=layer.size,
                 got=got,
                 hint="run `hps store verify`, then `hps build` again",
             )
-        left = size
+        left = layer.size
         while left and (piece := reader.read(min(PIECE, left))):
             left -= len(piece)
             yield piece
         if left:
-            raise StoreCorruptError(f"the blob {path.name} became shorter while it was read")
+            raise StoreCorruptError(f"the blob {layer.digest} became shorter while it was read")

@@ -15,6 +15,7 @@ from typing import BinaryIO, Protocol, Self, TypeVar
 from hps import canonical
 from hps.digest import Digest
 from hps.errors import IntegrityError, LimitError, MalformedError
+from hps.oci.image import REFERENCE_ANNOTATION
 from hps.oci.shape import Members, text
 
 DOCUMENT_LIMIT = 4 << 20  # what registries accept for a manifest
@@ -47,6 +48,11 @@ class Descriptor:
     size: int  # in bytes
     artifact_type: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str | None:
+        """Under which name a layout lists it (annotations.md)."""
+        return self.annotations.get(REFERENCE_ANNOTATION)
 
     @classmethod
     def from_json(cls, value: object, where: str) -> Self:

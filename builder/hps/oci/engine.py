@@ -8,17 +8,16 @@ import contextlib
 import dataclasses
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hps.errors import HpsError, PublishError, RunError, UsageError
+from hps.errors import HpsError, NotFoundError, PublishError, RunError, UsageError
 from hps.oci.abandoned import NUMBER, Process, is_abandoned
 from hps.oci.abandoned import started as process_started
-from hps.oci.archive import archive_pieces
+from hps.oci.archive import BlobPlace, archive_pieces
 from hps.oci.image import Image
-from hps.oci.layout import BlobPath
 
 if TYPE_CHECKING:
     import docker
@@ -192,12 +191,12 @@ class Engine:
         """Close the connections."""
         self.client.close()
 
-    def load(self, image: Image, blob_path: BlobPath, *, tag: str | None = None) -> str:
+    def load(self, image: Image, blob_path: BlobPlace, *, tag: str | None = None) -> str:
         """Hand an image over and tag it; only an image that came out right gets the tag.
 
         Args:
             image: without a reference it gets a tag only if `tag` says one.
-            blob_path: where the blob of a layer lies.
+            blob_path: where the blob of a layer lies, or its bytes, opened; gzip and plain tars.
             tag: its name in the engine, [REGISTRY/]NAME[:TAG], instead of its reference.
 
         Returns:
@@ -224,6 +223,39 @@ class Engine:
             if tag is not None:
                 self._tag(found, tag)
         return found
+
+    def platform(self) -> str:
+        """What it runs, for instance linux/amd64; raises PublishError."""
+        with translated(PublishError, "Docker does not tell its platform"):
+            found = self.client.version()
+        return f"{found['Os']}/{found['Arch']}"
+
+    def save(self, name: str, sink: Callable[[bytes], object]) -> None:
+        """Hand what `docker save` gives of an image to a sink.
+
+        Args:
+            name: [HOST/]NAME:TAG or an image ID.
+            sink: takes the pieces; what it raises ends it.
+
+        Raises:
+            NotFoundError: Docker has no such image.
+            PublishError: it does not hand it over.
+        """
+        import docker.errors  # noqa: PLC0415 - an extra, and slow to import
+
+        with translated(PublishError, f"Docker does not hand over {name}"):
+            try:
+                pieces = self.client.api.get_image(name)
+            except docker.errors.ImageNotFound as error:
+                raise NotFoundError(
+                    f"Docker has no image {name}", hint="docker images lists what it has"
+                ) from error
+        while True:
+            with translated(PublishError, f"Docker does not hand over {name}"):
+                piece = next(pieces, b"")
+            if not piece:
+                return
+            sink(piece)
 
     def remove_abandoned(self) -> list[str]:
         """Remove, running or not, the containers of hps processes that were killed.
@@ -284,7 +316,7 @@ class Engine:
                 return str(self.client.images.get(str(digest)).id)
         return None
 
-    def _send(self, image: Image, blob_path: BlobPath) -> str:
+    def _send(self, image: Image, blob_path: BlobPlace) -> str:
         """Send the image without a name, so that no tag moves before it is compared."""
         nameless = dataclasses.replace(image, reference=None)
         pieces = archive_pieces([nameless], blob_path, epoch=0)

@@ -42,7 +42,7 @@ from hps.store.foreign_text import printable
 
 _PIECE = 1 << 20  # bytes hashed at once
 MOST_ENTRIES = 200  # of one index, and blobs of one attachment
-_ATTACHMENT_LIMIT = 64 << 20  # bytes of all blobs of one attachment; a large SBOM has a few
+ATTACHMENT_LIMIT = 64 << 20  # bytes of all blobs of one attachment; a large SBOM has a few
 
 Watch = Callable[[int], object]
 
@@ -70,8 +70,8 @@ def open_layout(source: Path | LayoutFiles) -> Layout:
         raise LimitError(
             f"{path} lists too much", expected=f"at most {MOST_ENTRIES}", got=len(found.manifests)
         )
-    attachments = [entry for entry in found.manifests if _is_attachment(entry)]
-    others = [entry for entry in found.manifests if not _is_attachment(entry)]
+    attachments = [entry for entry in found.manifests if is_attachment(entry)]
+    others = [entry for entry in found.manifests if not is_attachment(entry)]
     _check_names(path, others)
     indexes = [entry for entry in others if entry.media_type in INDEX_TYPES]
     return Layout(
@@ -159,7 +159,8 @@ def _parse_version(files: LayoutFiles) -> None:
     parse(Version, path, read_document(path, opener=files.open))
 
 
-def _is_attachment(entry: Descriptor) -> bool:
+def is_attachment(entry: Descriptor) -> bool:
+    """Whether what an index lists is no image, but speaks of one."""
     tag = entry.annotations.get(REFERENCE_ANNOTATION, "")
     return entry.artifact_type is not None or is_attachment_tag(tag)
 
@@ -241,15 +242,15 @@ def _read_attachment(files: LayoutFiles, entry: Descriptor) -> Attachment:
         return Attachment(data, INDEX_TYPE, tag=tag)
     manifest = parse(Manifest, path, data)
     named = (manifest.config, *manifest.layers)
-    if len(named) > MOST_ENTRIES or sum(one.size for one in named) > _ATTACHMENT_LIMIT:
+    if len(named) > MOST_ENTRIES or sum(one.size for one in named) > ATTACHMENT_LIMIT:
         raise LimitError(
             f"{path} names too much",
-            expected=f"at most {MOST_ENTRIES} blobs with {_ATTACHMENT_LIMIT} bytes",
+            expected=f"at most {MOST_ENTRIES} blobs with {ATTACHMENT_LIMIT} bytes",
             got=f"{len(named)} blobs with {sum(one.size for one in named)} bytes",
         )
     blobs = [
         read_blob(
-            files.root / blob_name(one.digest), one, limit=_ATTACHMENT_LIMIT, opener=files.open
+            files.root / blob_name(one.digest), one, limit=ATTACHMENT_LIMIT, opener=files.open
         )
         for one in named
     ]

@@ -25,6 +25,55 @@ def push_attachment(registry: WritableRegistry, attachment: Attachment) -> None:
     registry.put(ManifestDocument(attachment.media_type, attachment.manifest), attachment.tag)
 
 
+def push_tagged(registry: WritableRegistry, attachment: Attachment) -> None:
+    """Push what cosign keeps at a tag; signatures of others that are there stay beside ours.
+
+    Args:
+        registry: the repository of the subject.
+        attachment: a manifest with a tag, one layer for each signature or attestation.
+
+    Raises:
+        PublishError: the registry refused something, or others keep changing the tag.
+        IntegrityError: the registry says that it keeps other bytes.
+        MalformedError: what is there cannot be read.
+    """
+    if attachment.tag is None:
+        raise ValueError("an attachment without a tag")
+    for data in attachment.blobs:
+        registry.upload(Blob(Digest.of(data), len(data)), lambda data=data: io.BytesIO(data))  # type: ignore[misc] # mypy infers no type for a default of a lambda
+    ours = ManifestDocument(attachment.media_type, attachment.manifest)
+    registry.update(attachment.tag, lambda before: _merged_layers(registry, before, ours))
+
+
+def _merged_layers(
+    registry: WritableRegistry, before: ManifestDocument | None, ours: ManifestDocument
+) -> ManifestDocument:
+    """The layers of both manifests; one of them as it is if it has all."""
+    if before is None or before.is_index:
+        return ours
+    there, added = before.as_json(), ours.as_json()
+    missing = [layer for layer in added["layers"] if layer not in there["layers"]]
+    if not missing:
+        return before
+    if all(layer in added["layers"] for layer in there["layers"]):
+        return ours
+    layers = [*there["layers"], *missing]
+    # Readers compare the number of layers with that of diff_ids; payloads are not packed.
+    config = canonical.dumps(
+        {
+            "architecture": "",
+            "os": "",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [str(one["digest"]) for one in layers]},
+        }
+    )
+    blob = Blob(Digest.of(config), len(config))
+    registry.upload(blob, lambda: io.BytesIO(config))
+    named = {**added["config"], "digest": str(blob.digest), "size": blob.size}
+    document = {**added, "config": named, "layers": layers}
+    return ManifestDocument(ours.media_type, canonical.dumps(document))
+
+
 def push_referrers(
     registry: WritableRegistry, subject: Digest, referrers: Sequence[Attachment]
 ) -> None:
