@@ -46,7 +46,7 @@ def test_keys_of_a_table_of_one_of_several_kinds_are_its_own() -> None:
 
 
 def test_keys_of_a_table_are_found_through_names_and_items() -> None:
-    top = ("project", "sources", "lock", "targets", "weights", "pipelines", "signing")
+    top = ("project", "sources", "lock", "targets", "weights", "pipelines", "signing", "cache")
     assert keys(()) == top
     assert "delivery" in keys(("pipelines", "OCR"))
     assert "strip-components" in keys(("targets", "cpu", "archives", 0))

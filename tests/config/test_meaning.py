@@ -171,6 +171,7 @@ def test_a_change_is_named(old: str, new: str, paths: str) -> None:
         ("prerelease = false\n", 'not-redistributable = ["click"]\n'),
         ('name = "demo"', 'name = "demo"\ndefault-targets = ["cpu"]'),
         ("[lock]", '[signing]\nkey = "release"\nreference = "registry.example.org/a"\n[lock]'),
+        ("[lock]", '[cache.team]\nurl = "oci://registry.example.org/a"\nkeys = ["a.pub"]\n[lock]'),
     ],
 )  # fmt: skip
 def test_what_needs_no_new_lock(old: str, new: str) -> None:

@@ -33,7 +33,19 @@ def faults(document: Document) -> tuple[Fault, ...]:
     found += _default_targets(document)
     found += _weights(document)
     found += _pipelines(document)
+    found += _caches(document)
     return tuple(found)
+
+
+def _caches(document: Document) -> Iterator[Fault]:
+    for name, cache in _table(document, "cache").items():
+        if isinstance(cache, Mapping) and cache.get("keys") and cache.get("policy") is not None:
+            yield Fault(
+                ("cache", name),
+                "says twice whose traces count",
+                expected="`keys` or `policy`",
+                hint="a policy file lists its keys itself",
+            )
 
 
 def _default_targets(document: Document) -> Iterator[Fault]:

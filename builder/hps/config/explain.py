@@ -52,6 +52,8 @@ PATTERNS = {
     r"^[A-Za-z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+(:[A-Za-z0-9_][A-Za-z0-9._-]*)?$": (
         "REGISTRY/NAME or REGISTRY/NAME:TAG, the name in lower case"
     ),
+    r"^(https?|file|s3|oci)://[^\x00-\x20]+$": "an address that begins with https://, http://, "
+    "oci://, s3:// or file://",
     r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$": "a key path: names with . between them",
     r"^[a-z_][a-z0-9_-]{0,31}$": "at most 32 of lower-case letters, digits, _ -",
     r"^[^\x00-\x1f]*$": "text without control characters",

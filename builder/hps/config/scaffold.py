@@ -118,6 +118,11 @@ SSL_CERT_FILE = "/etc/ssl/certs/ca-certificates.crt"
 # [signing]
 # key = "release"
 # reference = "registry.example.org/team/{name}" # where the images will be used
+
+# Where a team shares what it has built: `hps cache push` fills it, builds ask it by themselves.
+# [cache.team]
+# url = "https://cache.example.org/hps" # or oci://, s3://, file://
+# keys = ["team.pub"] # whose signed traces are used
 """  # noqa: E501 (TOML 1.0 wants an inline table on one line)
 
 

@@ -75,6 +75,7 @@ RegistryRoot = Annotated[
         max_length=2048,
     ),
 ]
+CacheAddress = Annotated[str, StringConstraints(pattern=r"^(https?|file|s3|oci)://[^\x00-\x20]+$")]
 Instant = Annotated[datetime, AfterValidator(_with_zone)]
 SdistName = Annotated[
     str,
@@ -553,6 +554,34 @@ class Signing(Table):
     )
 
 
+class CacheSettings(Table):
+    """`[cache.NAME]`: where a team shares what it has built. It means nothing to `hps.lock`."""
+
+    url: CacheAddress | None = Field(
+        None,
+        description="Where it is: https://HOST/PATH, oci://HOST/NAME, s3://BUCKET/PATH or "
+        "file:///PATH. HPS_CACHE_NAME wins over it; without either this machine has no such cache.",
+    )
+    keys: tuple[RelativePath, ...] = Field(
+        (),
+        description="Files with public keys (PEM): traces that any of them has signed are used.",
+    )
+    policy: RelativePath | None = Field(
+        None,
+        description="A policy file instead of `keys`. Without both hps-policy.toml beside "
+        "hps.toml, else policy.toml in the user's configuration folder.",
+    )
+    patience: int = Field(
+        10,
+        ge=1,
+        le=3600,
+        description="Seconds without an answer after which a build goes on without it.",
+    )
+    ask: bool = Field(
+        True, description="Whether builds ask it by themselves; `hps cache pull` asks it anyway."
+    )
+
+
 class Config(Table):
     """hps.toml, whole."""
 
@@ -567,3 +596,6 @@ class Config(Table):
         default_factory=dict, description="PaddleX's pipelines, by name."
     )
     signing: Signing = Field(Signing(), description="Who signs what is built.")
+    cache: dict[Name, CacheSettings] = Field(
+        default_factory=dict, description="Where a team shares what it has built, by name."
+    )
