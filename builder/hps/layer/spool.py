@@ -68,12 +68,13 @@ class Spool:
                 raise UnsafeArchiveError(f"{where} ends early", expected=size, got=size - left)
             if tap is not None:
                 tap(piece)
-            self._write(piece)
+            self.write(piece)
             left -= len(piece)
         self._size += size
         return content
 
-    def _write(self, piece: bytes) -> None:
+    def write(self, piece: bytes) -> None:
+        """Append bytes as they are; raises StoreError when the disk does not take them."""
         rest = memoryview(piece)
         try:
             while rest:

@@ -55,17 +55,19 @@ class _StrictTarInfo(tarfile.TarInfo):
 
 
 def members(
-    stream: BinaryIO, where: str, *, packed: int, limits: Limits
+    stream: BinaryIO, where: str, *, packed: int, limits: Limits, seek: bool = False
 ) -> Generator[Member, None, None]:
     """The members of an uncompressed tar stream, in order, with safe names.
 
     Hard links give their target's normalised path as `link`; symbolic links theirs as written.
 
     Args:
-        stream: read forwards only.
+        stream: read forwards only, unless `seek` is set.
         where: the archive's name, for errors.
         packed: bytes of the compressed archive, to tell a bomb.
         limits: how much it may hold.
+        seek: the stream is a file: contents that nobody reads are stepped over, and the readers
+            of those that somebody does read can seek.
 
     Raises:
         UnsafeArchiveError: damaged or cut off, an unsafe name, a device, pipe or sparse file, or
@@ -76,7 +78,7 @@ def members(
         damage(where),
         tarfile.open(
             fileobj=stream,
-            mode="r|",
+            mode="r:" if seek else "r|",
             bufsize=PIECE,
             tarinfo=_StrictTarInfo,
             encoding="utf-8",
