@@ -10,12 +10,15 @@ from functools import cached_property
 
 from packaging.utils import canonicalize_name
 
+from hps.build.base_config import own_user
+from hps.build.base_step import base_step
 from hps.build.functions import kind
 from hps.config.chosen import WEIGHTS_FOLDER, WEIGHTS_IGNORED
 from hps.config.schema import BUILT_IN_LAYERS, Archive, ImageSettings, Target
 from hps.derivation.record import Input, Step
 from hps.errors import LockError
 from hps.layer.entry import Scheme
+from hps.lock.base_image import REMOVED
 from hps.lock.records import (
     Artifact,
     Deb,
@@ -54,7 +57,9 @@ class Graph:
         self._target = target
         self._config = config
         self._epoch = epoch
-        self._scheme = Scheme.debian(target.python_version)
+        own = target.base.interpreter if target.base else None
+        self._scheme = Scheme.of(target.python_version, own)
+        self.base = base_step(target.base, target.python_version) if target.base else None
         self.system_root = self._debian_step("debian packages", target.debs)
         self.interpreter_root = self._debian_step(
             "interpreter", closure(target.debs, (f"python{target.python_version}",))
@@ -62,7 +67,7 @@ class Graph:
         self.compiler = Step(
             kind("compiler"),
             "bytecode compiler",
-            {"root": (self.interpreter_root, "layer")},
+            self._root(self.interpreter_root),
             {"interpreter": self._scheme.interpreter},
         )
         self.build_root = (
@@ -78,7 +83,8 @@ class Graph:
     def layers(self) -> tuple[PlannedLayer, ...]:
         """The planned layers, lowest first; needs all artifacts to be locked."""
         return (
-            self._debian_layer(),
+            *self._removed_layers(),
+            *self._debian_layers(),
             self._system_layer(),
             *self._archive_layers(),
             *self._file_layers(),
@@ -86,34 +92,90 @@ class Graph:
             *self._weights_layers(),
         )
 
-    def _debian_step(self, label: str, debs: Sequence[Deb]) -> Step:
+    @property
+    def folders(self) -> dict[str, Input]:
+        """The input of each layer that says how a base image's folders are."""
+        return {} if self.base is None else {"folders": (self.base, "folders")}
+
+    def _root(self, packages: Step | None) -> dict[str, Input]:
+        """The inputs of a step that runs in a root file system: packages, a base, or both."""
+        found: dict[str, Input] = {} if self.base is None else {"base": (self.base, "root")}
+        return found if packages is None else {**found, "root": (packages, "layer")}
+
+    def _debian_step(self, label: str, debs: Sequence[Deb]) -> Step | None:
+        """Packages as one layer; None where a base image has all of them."""
+        if self.base is not None and not debs:
+            return None
+        exclude = self._config.debian.exclude if self._config.debian else ()
         return Step(
-            kind("debian"),
+            kind("base-debian" if self.base else "debian"),
             label,
-            {f"{deb.name}:{deb.architecture}": deb.digest for deb in debs},
+            {
+                **{f"{deb.name}:{deb.architecture}": deb.digest for deb in debs},
+                **self._root(None),
+                **self.folders,
+            },
             {
                 "packages": [[deb.name, deb.architecture, deb.version] for deb in debs],
-                "exclude": list(self._config.debian.exclude),
+                "exclude": list(exclude),
                 "epoch": self._epoch,
             },
         )
 
-    def _debian_layer(self) -> PlannedLayer:
+    def _debian_layers(self) -> list[PlannedLayer]:
+        if self.system_root is None:
+            return []
         names = tuple(deb.name for deb in self._target.debs)
-        return PlannedLayer("debian", "debian", names, self.system_root)
+        return [PlannedLayer("debian", "debian", names, self.system_root)]
+
+    def _removed_layers(self) -> list[PlannedLayer]:
+        """What a base has of Python packages that the image has in another version.
+
+        One that lies in another folder than where packages are installed is left: it is found
+        later than the new one (site.py), and Debian's own would be missed by dpkg.
+        """
+        if self._target.base is None or self.base is None:
+            return []
+        coming = {canonicalize_name(one.name) for one in self._packages}
+        gone = [
+            [one.name, one.folder]
+            for one in self._target.base.python
+            if one.name in coming and one.folder in {self._scheme.purelib, self._scheme.platlib}
+        ]
+        if not gone:
+            return []
+        step = Step(
+            kind("base-removed"),
+            "what is replaced",
+            {**self._root(None), **self.folders},
+            {"projects": gone, "epoch": self._epoch},
+        )
+        return [PlannedLayer(REMOVED, "removed", tuple(name for name, _ in gone), step)]
+
+    @property
+    def _packages(self) -> tuple[Package, ...]:
+        return (*self._target.wheels, *self._target.sdists)
 
     def _system_layer(self) -> PlannedLayer:
+        parameters: dict[str, object] = {
+            "user": self._config.image.user.model_dump(),
+            "python": self._target.python_version,
+            "interpreter": self._scheme.interpreter,
+            "bytecode": kind("bytecode"),
+            "epoch": self._epoch,
+        }
+        inputs = self._root(self.system_root) | self.folders
+        if self._target.base is not None:
+            if own_user(self._config.image, self._target.base) is None:
+                parameters["user"] = None
+            parameters["added"] = [deb.name for deb in self._target.debs]
+            if self.system_root is not None:
+                inputs["added"] = (self.system_root, "index")
         step = Step(
-            kind("system"),
+            kind("base-system" if self.base else "system"),
             "system configuration",
-            {"root": (self.system_root, "layer")},
-            {
-                "user": self._config.image.user.model_dump(),
-                "python": self._target.python_version,
-                "interpreter": self._scheme.interpreter,
-                "bytecode": kind("bytecode"),
-                "epoch": self._epoch,
-            },
+            inputs,
+            parameters,
         )
         return PlannedLayer("system", "system", ("hps",), step)
 
@@ -127,7 +189,7 @@ class Graph:
             step = Step(
                 kind("archive"),
                 archive.name,
-                {"archive": artifact.digest},
+                {"archive": artifact.digest, **self.folders},
                 _archive_parameters(archive, artifact) | {"epoch": self._epoch},
             )
             layers.append(PlannedLayer(archive.name, "archive", (archive.name,), step))
@@ -139,7 +201,7 @@ class Graph:
         step = Step(
             kind("files"),
             "files",
-            {f"file:{file.to}": file.digest for file in self._target.files},
+            {**{f"file:{file.to}": file.digest for file in self._target.files}, **self.folders},
             {
                 "files": [[file.to, file.file, file.size] for file in self._target.files],
                 "epoch": self._epoch,
@@ -167,7 +229,7 @@ class Graph:
             return Step(
                 kind("files"),
                 label,
-                {f"file:{to}": file.digest for to, file in files.items()},
+                {**{f"file:{to}": file.digest for to, file in files.items()}, **self.folders},
                 {
                     "files": [[to, weights.name, file.size] for to, file in files.items()],
                     "epoch": self._epoch,
@@ -177,7 +239,7 @@ class Graph:
         return Step(
             kind("archive"),
             label,
-            {"archive": weights.archive.digest},
+            {"archive": weights.archive.digest, **self.folders},
             {
                 "name": weights.name,
                 "file": weights.archive.file,
@@ -189,9 +251,10 @@ class Graph:
 
     def _wheel_layers(self) -> list[PlannedLayer]:
         groups = wheel_groups(
-            (*self._target.wheels, *self._target.sdists),
+            self._packages,
             self._config.image,
             taken=2
+            + (len(self._target.base.layers) + 1 if self._target.base else 0)
             + len(self._target.archives)
             + bool(self._target.files)
             + len(self._target.baked()),
@@ -205,7 +268,7 @@ class Graph:
         ]
 
     def _wheels(self, name: str, group: Sequence[Package]) -> Step:
-        inputs: dict[str, Input] = {}
+        inputs: dict[str, Input] = dict(self.folders)
         for one in group:
             wheel: Input = (
                 (self.sdists[one.name], "wheel") if isinstance(one, Sdist) else one.digest
@@ -235,7 +298,7 @@ class Graph:
             f"bytecode {one.name}",
             {
                 "wheel": wheel,
-                "root": (self.interpreter_root, "layer"),
+                **self._root(self.interpreter_root),
                 "compiler": (self.compiler, "bytecode"),
             },
             {"scheme": asdict(self._scheme)},
@@ -249,18 +312,21 @@ class Graph:
         With the hook `get_requires_for_build_wheel` it asks what else the backend needs (PEP 517).
         """
         inputs: dict[str, Input] = {f"build:{wheel.name}": wheel.digest for wheel in build}
-        inputs |= {"sdist": artifact.digest, "root": (self.build_root, "layer")}
+        inputs |= {"sdist": artifact.digest, **self._root(self.build_root)}
+        parameters: dict[str, object] = {
+            "hook": hook,
+            "sdist": artifact.file,
+            "build": [[wheel.name, wheel.file] for wheel in build],
+            "python": self._target.python_version,
+            "epoch": self._epoch,
+        }
+        if self.base is not None:
+            parameters["interpreter"] = self._scheme.interpreter
         return Step(
             kind("sdist"),
             f"wheel {name}" if hook == "build_wheel" else f"build requirements {name}",
             inputs,
-            {
-                "hook": hook,
-                "sdist": artifact.file,
-                "build": [[wheel.name, wheel.file] for wheel in build],
-                "python": self._target.python_version,
-                "epoch": self._epoch,
-            },
+            parameters,
         )
 
     def _excluded(self, name: str) -> list[str]:

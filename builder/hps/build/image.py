@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hps.build.functions import FUNCTIONS
+from hps.build.base_config import foundation, inherited
+from hps.build.functions import functions_of
 from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.sbom_step import SBOM_LIMIT, sbom_step
@@ -20,12 +21,15 @@ from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Blob, Digest
 from hps.errors import LockError, NotReproducibleError, StoreError
+from hps.layer.base_root import BASE
 from hps.layer.index import IndexLine, first_difference, read_index
+from hps.layer.whiteout import hidden, is_below
 from hps.lock.environment import with_environment
-from hps.lock.records import Layer, Lock, LockedTarget, Sdist
+from hps.lock.records import Layer, Lock, LockedBase, LockedTarget, Sdist
 from hps.lock.stale import fresh_target
 from hps.oci.attachment import Attachment
-from hps.oci.image import Image, assemble
+from hps.oci.documents import DOCUMENT_LIMIT
+from hps.oci.image import Foundation, Image, assemble
 from hps.oci.index import index
 from hps.oci.layout_contents import Layout
 from hps.store.filesystem import may_only_read
@@ -39,6 +43,14 @@ class BuiltLayer:
     blob: Blob
     index: Blob
     locked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltBase:
+    """The base image below the layers of a built image, and the index of all that it holds."""
+
+    locked: LockedBase
+    index: Blob
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ class Made:
     layers: tuple[BuiltLayer, ...]
     steps: tuple[Step, ...]
     proved: Proved | None  # what is to be signed, where that was asked for
+    base: BuiltBase | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +92,7 @@ class Built:
     layout: Path
     changed: bool  # whether the layout had to be written
     rooted: bool  # whether the store knows that the project needs what it is made of
+    base: BuiltBase | None = None
 
 
 def build(
@@ -119,7 +133,9 @@ def build(
         changed = lay_out(bench, folder, Layout((one.image,), attachments), healed=healed)
         rooted = root(bench, one, changed=changed)
         settings, layers = one.settings, one.layers
-        return Built(name, one.image, settings, layers, attachments, folder, changed, rooted)
+        return Built(
+            name, one.image, settings, layers, attachments, folder, changed, rooted, one.base
+        )
 
     with bench.store.session():
         return healing(bench, work)
@@ -152,9 +168,10 @@ def make(
     graph = Graph(locked, config, lock.source_date_epoch)
     check_functions(lock)
     check_plan(locked, graph.layers)
-    trees = trees_step(bench.project.root, config.trees, lock.source_date_epoch)
+    trees = trees_step(bench.project.root, config.trees, lock.source_date_epoch, graph.folders)
     reference = bench.project.reference(name)
     steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
+    steps += [graph.base] if graph.base else []
     bill = sbom_step(graph, locked, reference) if signed else None
     steps += [bill] if bill else []
     unproved = [step for step in (trees, bill) if step and signed]
@@ -163,21 +180,35 @@ def make(
     layers = list(_proved(bench, locked, graph.layers, done))
     if trees:
         layers.append(_layer("trees", done[trees], locked=False))
-    settings = with_environment(config.image, locked.layers)
+    below, settings = _foundation(bench, locked, config.image)
+    settings = with_environment(settings, locked.layers, locked.base)
     image = assemble(
         reference,
         settings,
         [layer.blob for layer in layers],
         platform=config.platform,
         epoch=lock.source_date_epoch,
+        base=below,
     )
-    for layer in layers if verify else ():
-        bench.store.path(layer.blob.digest)
+    for blob in image.layers if verify else ():
+        bench.store.path(blob.digest)
     proved = None
     if bill:
         sbom = bench.store.read(done[bill]["sbom"].digest, SBOM_LIMIT)
         proved = Proved(lock, locked, image, sbom)
-    return Made(name, locked, image, settings, tuple(layers), tuple(steps), proved)
+    base = BuiltBase(locked.base, done[graph.base]["index"]) if locked.base and graph.base else None
+    return Made(name, locked, image, settings, tuple(layers), tuple(steps), proved, base)
+
+
+def _foundation(
+    bench: Workbench, locked: LockedTarget, settings: ImageSettings
+) -> tuple[Foundation | None, ImageSettings]:
+    """What an image takes over from its base, whose blobs are fetched where they are missing."""
+    if locked.base is None:
+        return None, settings
+    bench.fetch(locked.name, locked.base.artifacts())
+    config = bench.store.read(locked.base.document.digest, DOCUMENT_LIMIT)
+    return foundation(locked.base, config), inherited(settings, locked.base, config)
 
 
 def lay_out(bench: Workbench, folder: Path, layout: Layout, *, healed: bool) -> bool:
@@ -223,7 +254,10 @@ def realise(
         doubted: make these anew, and compare.
     """
     scheduler = bench.scheduler(again=again)
-    bench.fetch_for(locked, scheduler.survey(steps, doubted=doubted).artifacts)
+    survey = scheduler.survey(steps, doubted=doubted)
+    bench.fetch_for(locked, survey.artifacts)
+    if survey.make and locked.base:  # its tree may be gone, and is made of these again
+        bench.fetch(locked.name, locked.base.artifacts())
     return scheduler.realise(steps, doubted=doubted)
 
 
@@ -266,15 +300,16 @@ def check_wheel(sdist: Sdist, outputs: Outputs) -> None:
 
 def check_functions(lock: Lock) -> None:
     """Compare the versions of the layer functions; raises LockError when they differ."""
-    if dict(lock.functions) == FUNCTIONS:
+    known = functions_of(lock.targets)
+    if dict(lock.functions) == known:
         return
-    names = sorted(lock.functions.keys() | FUNCTIONS.keys())
+    names = sorted(lock.functions.keys() | known.keys())
     raise LockError(
         "hps.lock was made with other layer functions than this hps has",
         details=tuple(
-            f"{name}: lock {lock.functions.get(name, 'none')}, hps {FUNCTIONS.get(name, 'none')}"
+            f"{name}: lock {lock.functions.get(name, 'none')}, hps {known.get(name, 'none')}"
             for name in names
-            if lock.functions.get(name) != FUNCTIONS.get(name)
+            if lock.functions.get(name) != known.get(name)
         ),
         hint="hps lock, or use the version of hps that made the lock",
     )
@@ -437,10 +472,16 @@ def find(bench: Workbench, built: Built, pattern: str) -> list[Origin]:
     """Every path of an image that a pattern matches, the topmost layer's entry first."""
     wanted = pattern.strip("/")
     found: dict[str, list[tuple[str, IndexLine]]] = {}
-    for layer in reversed(built.layers):
-        for line in index_lines(bench, layer.index.digest):
-            if line.path == wanted or fnmatch.fnmatchcase(line.path, wanted):
-                found.setdefault(line.path, []).append((layer.name, line))
+    layers = [(layer.name, layer.index.digest) for layer in reversed(built.layers)]
+    gone: set[str] = set()
+    for name, digest in layers + ([(BASE, built.base.index.digest)] if built.base else []):
+        for line in index_lines(bench, digest):
+            if name == BASE and is_below(line.path, gone):
+                continue
+            if built.base and (path := hidden(line.path)):
+                gone.add(path)
+            elif line.path == wanted or fnmatch.fnmatchcase(line.path, wanted):
+                found.setdefault(line.path, []).append((name, line))
     return [_origin(found[path]) for path in sorted(found)]
 
 

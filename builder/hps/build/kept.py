@@ -16,7 +16,10 @@ from hps.errors import UsageError
 from hps.lock.records import LockedTarget
 
 # Key paths below targets.NAME, or of the whole file, that decide a resolver's answer.
-_DEBIAN = ("debian.packages", "debian.source", "build.packages", "platform", "python-version")
+_DEBIAN = (
+    *("base.image", "debian.packages", "debian.source", "build.packages"),
+    *("platform", "python-version"),
+)
 _PYTHON = ("python.index", "python.sdists", "python.prerelease")
 _SHARED = ("sources.debian.",)
 _TIMES = ("requirements", "lock.as-of", "lock.source-date-epoch")
@@ -49,7 +52,8 @@ def asked_for(config: Target, requirements: Collection[str]) -> frozenset[str]:
     archives = [one.wheel for one in config.archives if one.wheel]
     python = [*requirements, *config.python.sdists, *archives]
     projects = {canonicalize_name(Requirement(text).name) for text in python}
-    return frozenset(projects | {*config.debian.packages, *config.build.packages})
+    debian = config.debian.packages if config.debian else ()
+    return frozenset(projects | {*debian, *config.build.packages})
 
 
 def check_upgraded(

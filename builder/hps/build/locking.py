@@ -20,19 +20,22 @@ from packaging.utils import canonicalize_name
 
 from hps.build.conflicts import check_conflicts
 from hps.build.debs import choose_debs, glibc
-from hps.build.functions import FUNCTIONS
+from hps.build.functions import functions_of
 from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
 from hps.build.image import check_wheels, index_lines, realise
 from hps.build.kept import asked_for, check_upgraded, keeps_debs, keeps_python
+from hps.build.platforms import differing, earlier
 from hps.build.resolvers import Choice, Chooser, chooser, recorded, with_resolvers
 from hps.build.workbench import Workbench
 from hps.config.chosen import chosen_pipelines, unused_weights
+from hps.config.platforms import base_name
 from hps.config.schema import Config, Target
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
 from hps.errors import LockError
+from hps.lock.base_image import asked_for_in, provided
 from hps.lock.python import Name, PythonRequest, Requirement, ResolvedWheel
 from hps.lock.records import (
     Layer,
@@ -92,14 +95,14 @@ def make_lock(
     locked: dict[str, LockedTarget] = {}
     by = {one.name: recorded(old, one) for one in old.targets} if old else {}
     latest: dict[Name, Resolver] = {}
-    if old is not None and dict(old.functions) != FUNCTIONS:
+    if old is not None and dict(old.functions) != functions_of(old.targets):
         # The layers of all of them are other ones now; what was never locked stays so.
         known = {*names, *(target.name for target in old.targets)}
         names = tuple(name for name in bench.project.config.targets if name in known)
     _require_files(bench, names)
     with bench.store.session(), ExitStack() as held:
         for name in names:
-            before = old.target(name) if old else None
+            before = earlier(old, locked, name, bench.project.target(name).platform)
             some = bool(upgrade.packages)
             who = chooser(bench, name, old, choice, some_upgraded=some, held=held)
             work = partial(_lock_target, bench, name, before, upgrade, who)
@@ -114,10 +117,12 @@ def make_lock(
         raise LockError("there is nothing to lock")
     if note := unused_note(bench.project.config):
         bench.progress.note(note)
+    for line in differing(targets):
+        bench.progress.note(f"note: {line}")
     return Lock(
         resolver=resolver,
         source_date_epoch=bench.project.config.lock.source_date_epoch,
-        functions=FUNCTIONS,
+        functions=functions_of(targets),
         targets=targets,
     )
 
@@ -221,20 +226,28 @@ def _debian(
     """The target with its Debian packages, and nothing else yet."""
     config = bench.project.target(name)
     inputs = bench.project.inputs(name)
+    base = None
+    if config.base is not None:
+        from hps.build.base import lock_base  # noqa: PLC0415 - most targets have none
+
+        base = lock_base(bench, name, config, old.base if old and not upgrade.everything else None)
     if old and not upgrade.everything and keeps_debs(old, dict(inputs), upgrade.packages):
         debs, build_debs = old.debs, old.build_debs
     else:
+        if base is not None:
+            bench.fetch(name, base.artifacts())
         bench.progress.note(f"{name}: resolving Debian packages")
         before = {deb.name: deb.version for deb in (*old.debs, *old.build_debs)} if old else {}
-        debs, build_debs = choose_debs(bench, config, before, upgrade.choice())
+        debs, build_debs = choose_debs(bench, config, before, upgrade.choice(), base)
     return LockedTarget(
         name=name,
         platform=config.platform,
         python_version=config.python_version,
-        glibc=glibc(debs),
+        glibc=glibc(debs, base),
         debs=debs,
         build_debs=build_debs,
         inputs=inputs,
+        base=base,
     )
 
 
@@ -260,7 +273,8 @@ def python_request(
         requirements=tuple(requirements),
         python_version=target.python_version,
         glibc=(int(major), int(minor)),
-        index_url=bench.origins.python_index(config.python.index),
+        index_url=bench.index_url(config.python.index),
+        network=bench.origins.index_network().environment(os.environ),
         platform=target.platform,
         as_of=bench.project.config.lock.as_of,
         prerelease=config.python.prerelease,
@@ -314,10 +328,14 @@ def _python_packages(
     lines = bench.project.requirements(target.name)
     asked = [Requirement(line.text, Path(line.file).name) for line in lines]
     packages: tuple[Package, ...] = (*old.wheels, *old.sdists) if old and who.remembers else ()
+    before = {one.name: one.version for one in packages}
+    # What a base has is preferred whatever is upgraded: a lock without a past would take it too.
+    there = {name: one.version for name, one in provided(target.base).items()}
+    everything = upgrade.everything and bool(there)
     return replace(
         python_request(bench, target, bench.project.target(target.name), asked),
-        preferences={one.name: one.version for one in packages},
-        upgrade=upgrade.choice(),
+        preferences=there | ({} if everything else before),
+        upgrade="none" if everything else upgrade.choice(),
         built={one.wheel: bench.store.path(Digest(one.wheel_sha256)) for one in sdists},
     )
 
@@ -331,8 +349,18 @@ def _with_python(
     """The target with the packages that were chosen, fetched."""
     built = {one.wheel for one in sdists}
     index = bench.project.target(target.name).python.index
-    wheels = locked_wheels(bench, index, [one for one in chosen if one.file not in built])
-    update = {"wheels": wheels, "sdists": _used(bench, sdists, chosen)}
+    there = provided(target.base)
+    again = {
+        one.name: one.via
+        for one in chosen
+        if one.file not in built and one.name in there and one.version == there[one.name].version
+    }
+    new = [one for one in chosen if one.file not in built and one.name not in again]
+    update = {
+        "wheels": locked_wheels(bench, index, new),
+        "sdists": _used(bench, sdists, chosen),
+        "base": asked_for_in(target.base, again),
+    }
     return target.model_copy(update=update)
 
 
@@ -387,12 +415,14 @@ def _with_layers(
     """Make every planned layer and record what it came out as."""
     epoch = bench.project.config.lock.source_date_epoch
     graph = Graph(target, config, epoch)
-    done = realise(bench, target, [layer.step for layer in graph.layers])
+    base = [graph.base] if graph.base else []
+    done = realise(bench, target, [layer.step for layer in graph.layers] + base)
     check_wheels(target, graph, done)
     if old is not None and _same_layers(old, target, graph.layers, done):
         return target.model_copy(update={"layers": old.layers})
     indexes = [(layer.name, done[layer.step]["index"]) for layer in graph.layers]
-    check_conflicts(bench, indexes, config.keep)
+    below = done[graph.base]["index"] if graph.base else None
+    check_conflicts(bench, indexes, config.keep, below)
     known = {layer.diff_id: layer.paths for layer in old.layers} if old else {}
     layers = tuple(_layer(bench, layer, done[layer.step], known) for layer in graph.layers)
     return target.model_copy(update={"layers": layers})
@@ -405,10 +435,11 @@ def _same_layers(
     done: Mapping[Step, Outputs],
 ) -> bool:
     """Whether the layers are those of the old lock, whose conflicts have been looked for."""
-    keep = f"targets.{target.name}.keep"
+    keep = f"targets.{base_name(target.name)}.keep"
     before = [(one.name, one.kind, one.members, one.diff_id) for one in old.layers]
     now = [(one.name, one.kind, one.members, done[one.step]["layer"].digest.hex) for one in plan]
-    return before == now and dict(old.inputs).get(keep) == dict(target.inputs).get(keep)
+    same = (old.base and old.base.layers) == (target.base and target.base.layers)
+    return same and before == now and dict(old.inputs).get(keep) == dict(target.inputs).get(keep)
 
 
 def _layer(

@@ -15,7 +15,7 @@ from hps import canonical
 from hps.build.licences import Licence, stated_licence
 from hps.config.chosen import WEIGHTS_FOLDER
 from hps.digest import Digest
-from hps.lock.purl import name, purl, version
+from hps.lock.purl import image_purl, installed_purl, name, project_purl, purl, version
 from hps.lock.records import (
     Artifact,
     Deb,
@@ -29,7 +29,8 @@ from hps.lock.records import (
 )
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
-_IMAGE, _SYSTEM = "image", "operating-system"  # bom-refs of what is no artifact
+# bom-refs of what is no artifact
+_IMAGE, _SYSTEM, _BASE = "image", "operating-system", "base-image"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hps:sbom:v1")
 
 
@@ -41,11 +42,13 @@ class Said:
         licences: by the sha256 of the artifact as it is locked.
         sources: `SOURCE VERSION` of Debian packages, likewise.
         system: ID and VERSION_ID of os-release(5), when the image has them.
+        base: licences of the Debian packages of a base image, by name.
     """
 
     licences: Mapping[str, Sequence[Licence]] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     system: tuple[str, str] | None = None
+    base: Mapping[str, Sequence[Licence]] = field(default_factory=dict)
 
 
 def document(image: str, target: LockedTarget, said: Said, *, hps: str) -> dict[str, Any]:
@@ -57,8 +60,12 @@ def document(image: str, target: LockedTarget, said: Said, *, hps: str) -> dict[
         said: what the packages say of themselves.
         hps: version of what makes the document.
     """
-    components = _components(target, said) | _weights(target)
+    components = _components(target, said) | _weights(target) | _base(target, said)
     edges = _edges(target)
+    if target.base is not None:
+        edges.setdefault(_IMAGE, set()).add(_BASE)
+        edges[_BASE] = {ref for ref in components if ref.startswith(f"{_BASE}:")}
+        edges[_BASE] |= {reference(layer) for layer in target.base.layers}
     edges.setdefault(_IMAGE, set()).update(_weights(target))
     if said.system:
         components[_SYSTEM] = {
@@ -108,6 +115,9 @@ def entries(target: LockedTarget) -> Iterator[tuple[Artifact, str]]:
         yield archive, "archive"
     for file in target.files:
         yield file, "file"
+    if target.base is not None:
+        for layer in target.base.layers:
+            yield layer, "base-layer"
 
 
 def _components(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
@@ -148,6 +158,56 @@ def _weights(target: LockedTarget) -> dict[str, dict[str, Any]]:
         f"weights:{one.name}": _model(one, target.files_of(one.name), inside=one.name in inside)
         for one in target.weights
     }
+
+
+def _base(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
+    """The base image and what it has: packages that others take the place of are left out."""
+    base = target.base
+    if base is None:
+        return {}
+    name = {"name": f"{base.registry}/{base.repository}", "version": base.tag}
+    found: dict[str, dict[str, Any]] = {
+        _BASE: {
+            "type": "container",
+            "bom-ref": _BASE,
+            "purl": image_purl(base),
+            "scope": "required",
+            "hashes": [{"alg": "SHA-256", "content": base.manifest}],
+            **{key: value for key, value in name.items() if value},
+        }
+    }
+    newer = {deb.name for deb in target.debs}
+    system = said.system[0] if said.system else "debian"
+    distribution = "-".join(said.system) if said.system else ""
+    for deb in base.debs:
+        if deb.name not in newer:
+            found[f"{_BASE}:{deb.name}:{deb.architecture}"] = _of_base(
+                deb.name,
+                deb.version,
+                installed_purl(deb, system, distribution),
+                said.base.get(deb.name, ()),
+            )
+    others = {wheel.name for wheel in target.wheels} | {sdist.name for sdist in target.sdists}
+    for one in base.python:
+        if one.name not in others:
+            found[f"{_BASE}:{one.folder}/{one.name}"] = _of_base(
+                one.name, one.version, project_purl(one), ()
+            )
+    return {
+        ref: {**component, "bom-ref": ref} | {"scope": "required"}
+        for ref, component in found.items()
+    }
+
+
+def _of_base(name: str, version: str, purl_: str, licences: Sequence[Licence]) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "type": "library",
+        "name": name,
+        "version": version,
+        "purl": purl_,
+        "properties": [{"name": "hps:role", "value": "base-package"}],
+    }
+    return found | ({"licenses": _licences(licences)} if licences else {})
 
 
 def _model(weights: LockedWeights, files: Sequence[WeightsFile], *, inside: bool) -> dict[str, Any]:

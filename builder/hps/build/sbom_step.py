@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from hps import __version__, canonical
 from hps.archive.paths import Limits
 from hps.archive.zip_archive import ZipArchive
+from hps.build.base_tree import base_tree
 from hps.build.graph import Graph
 from hps.build.licences import COPYRIGHT_LIMIT, Licence, from_copyright, from_metadata, one_line
 from hps.build.licences import paragraphs as deb822
@@ -21,8 +22,10 @@ from hps.build.sbom import Said, document
 from hps.derivation.record import Derivation, Input, Step
 from hps.derivation.scheduler import Workshop
 from hps.digest import Blob, Digest
+from hps.layer.image_root import ImageRoot
 from hps.layer.tar_reader import members
-from hps.lock.records import Deb, LockedTarget
+from hps.lock.base_image import installed
+from hps.lock.records import Deb, LockedBase, LockedTarget
 
 KIND = "sbom/1"
 SBOM_LIMIT = 64 * 2**20  # bytes; the bill of the default image has about 0.3 MiB
@@ -52,8 +55,12 @@ def sbom_step(graph: Graph, target: LockedTarget, image: str) -> Step:
     inputs |= {
         f"wheel:{sdist.sha256}": (graph.sdists[sdist.name], "wheel") for sdist in target.sdists
     }
-    inputs["debian"] = (graph.system_root, "layer")
-    locked = target.model_dump(mode="json", exclude={"layers", "inputs"})
+    if graph.system_root is not None:
+        inputs["debian"] = (graph.system_root, "layer")
+    if graph.base is not None:
+        inputs["base"] = (graph.base, "root")
+    left = {"layers", "inputs"} | ({"base"} if target.base is None else set())
+    locked = target.model_dump(mode="json", exclude=left)
     parameters = {"target": locked, "image": image, "hps": __version__}
     return Step(KIND, "software bill of materials", inputs, parameters)
 
@@ -68,12 +75,18 @@ def sbom(derivation: Derivation, workshop: Workshop) -> Mapping[str, Blob]:
         kind, _, hexadecimal = role.partition(":")
         if kind == "wheel":
             licences[hexadecimal] = wheel_licences(store.path(digest), hexadecimal)
-    with store.open(derivation.inputs["debian"]) as layer:
-        files = debian_files(layer, derivation.inputs["debian"])
+    files: dict[str, bytes] = {}
+    if "base" in derivation.inputs and target.base is not None:
+        files |= base_files(ImageRoot(base_tree(store, derivation.inputs["base"])), target.base)
+    of_base = {deb.name: deb_licences(files, deb.name) for deb in installed(target.base).values()}
+    if "debian" in derivation.inputs:
+        with store.open(derivation.inputs["debian"]) as layer:
+            files |= debian_files(layer, derivation.inputs["debian"])
     said = Said(
         licences | {deb.sha256: deb_licences(files, deb.name) for deb in target.debs},
         sources(files.get(_STATUS, b""), target.debs),
         system(files.get(_RELEASE, b"")),
+        of_base,
     )
     made = document(parameters["image"], target, said, hps=parameters["hps"])
     return {"sbom": store.add(canonical.dumps(made))}
@@ -114,6 +127,14 @@ def debian_files(layer: BinaryIO, digest: Digest) -> dict[str, bytes]:
         if _COPYRIGHT.fullmatch(path) and target in files:
             files[path] = files[target]
     return files
+
+
+def base_files(image: ImageRoot, base: LockedBase) -> dict[str, bytes]:
+    """The copyright files of a base image's packages by path, and os-release."""
+    paths = [f"usr/share/doc/{deb.name}/copyright" for deb in base.debs]
+    found = {path: image.read(path) for path in (*paths, _RELEASE, "etc/os-release")}
+    read = {path: data[: COPYRIGHT_LIMIT + 1] for path, data in found.items() if data is not None}
+    return {_RELEASE: read.get("etc/os-release", b"")} | read
 
 
 def _followed(path: str, links: Mapping[str, str]) -> str:

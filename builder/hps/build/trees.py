@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hps.build.writing import write
 from hps.config.schema import Tree
-from hps.derivation.record import Derivation, Step
+from hps.derivation.record import Derivation, Input, Step
 from hps.derivation.scheduler import Workshop
 from hps.digest import Blob
 from hps.layer.entry import Entry
@@ -14,15 +14,24 @@ from hps.layer.tree import tree_digest, tree_entries
 KIND = "trees-layer/1"
 
 
-def trees_step(root: Path, trees: Sequence[Tree], epoch: int) -> Step | None:
-    """The step of all trees of a target; its identity is their content."""
+def trees_step(
+    root: Path, trees: Sequence[Tree], epoch: int, inputs: Mapping[str, Input] | None = None
+) -> Step | None:
+    """The step of all trees of a target; its identity is their content.
+
+    Args:
+        root: folder of the project.
+        trees: of the target.
+        epoch: time stamp of every file, in seconds since 1970.
+        inputs: what the layers below say of folders, over a base image.
+    """
     if not trees:
         return None
     entries = _entries(root, [(tree.from_, tree.to, list(tree.exclude)) for tree in trees])
     return Step(
         KIND,
         "layer trees",
-        {},
+        dict(inputs or {}),
         {
             "content": str(tree_digest(entries)),
             "trees": [[tree.from_, tree.to, list(tree.exclude)] for tree in trees],
@@ -34,7 +43,7 @@ def trees_step(root: Path, trees: Sequence[Tree], epoch: int) -> Step | None:
 def trees_layer(root: Path, derivation: Derivation, workshop: Workshop) -> Mapping[str, Blob]:
     """Write the layer of the project's trees."""
     entries = _entries(root, derivation.parameters["trees"])
-    return write(workshop, entries, derivation.parameters["epoch"])
+    return write(workshop, entries, derivation)
 
 
 def _entries(root: Path, trees: Sequence[Sequence[object]]) -> list[Entry]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hps import __version__
-from hps.build.functions import FUNCTIONS
+from hps.build.functions import ALL
 from hps.errors import HpsError
 from hps.layer.tree import tree_digest, tree_entries
 from hps.store import whole_file
@@ -69,7 +69,7 @@ def remember(
     """
     state = {
         "hps": __version__,
-        "functions": FUNCTIONS,
+        "functions": ALL,
         "store": str(store),
         "rooted": rooted,
         "signing": list(signing),
@@ -93,7 +93,7 @@ def recall(
         state = json.loads((root / _NAME).read_bytes())
         same = (
             (state["hps"], state["functions"], state["store"], state["signing"])
-            == (__version__, FUNCTIONS, str(store), list(signing))
+            == (__version__, ALL, str(store), list(signing))
             and (state["rooted"] or not os.access(store, os.W_OK))
             and all(_file(root / name) == digest for name, digest in state["files"].items())
             and all(_tree(root, *tree) == digest for *tree, digest in state["trees"])
@@ -115,11 +115,15 @@ def _tree(root: Path, source: str, to: str, exclude: Sequence[str]) -> str:
 def _layout(answer: dict[str, Any]) -> str:
     """The digest of a layout's index, if all its blobs are there; raises OSError otherwise."""
     layout = Path(answer["layout"])
-    for digest in (answer["digest"], answer["image_id"], *_others(answer)):
+    for digest in _blobs(answer):
         (layout / "blobs" / "sha256" / digest.removeprefix("sha256:")).stat()
     return _file(layout / "index.json")
 
 
-def _others(answer: dict[str, Any]) -> list[str]:
-    beside = answer["attachments"]
-    return [layer["diff_id"] for layer in answer["layers"]] + [one["digest"] for one in beside]
+def _blobs(answer: dict[str, Any]) -> list[str]:
+    """What lies in a layout: an image, or an index and its images, and what is said of them."""
+    found = [answer["digest"], *(one["digest"] for one in answer["attachments"])]
+    for image in answer.get("images", [answer]):
+        found += [image["digest"], image["image_id"]]
+        found += [layer["diff_id"] for layer in image["layers"]]
+    return found

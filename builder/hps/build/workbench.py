@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from hps.build.project import Project
+from hps.build.sharing import Asked, Sharing
 from hps.config.chosen import chosen_weights
 from hps.config.schema import Archive, DebianSource, PlainFile, Weights
 from hps.derivation import scheduler
 from hps.derivation.sandbox import Sandbox
-from hps.derivation.scheduler import Executor, Scheduler, Workshop
+from hps.derivation.scheduler import Executor, Lender, Scheduler, Workshop
 from hps.digest import Digest
 from hps.errors import LockError
 from hps.lock.base_image import BaseName
@@ -41,10 +42,12 @@ from hps.store.request import (
 )
 
 if TYPE_CHECKING:
+    from hps.build.graph import Graph
     from hps.build.base_registry import BaseRegistries
     from hps.store.fetch import Fetcher
     from hps.store.http import Http
     from hps.store.origins import Origins
+    from hps.store.python_index import PythonIndex
 
 
 class Progress(scheduler.Progress, Protocol):
@@ -74,6 +77,7 @@ class Workbench:
     progress: Progress
     jobs: int
     offline: bool
+    sharing: Sharing | None = None
 
     @classmethod
     def open(
@@ -87,10 +91,25 @@ class Workbench:
         indexes: Mapping[str, str],
         make_sandbox: Callable[[], Sandbox],
         progress: Progress,
+        caches: Sequence[str] | None = None,
+        report: Callable[[Asked], object] = lambda _: None,
     ) -> "Workbench":
-        """Tools for a project; nothing is written or asked for before it is needed."""
+        """Tools for a project; nothing is written or asked for before it is needed.
+
+        `caches` are those that are asked instead of what hps.toml says, `report` is told what came
+        of it; both as in `Sharing`.
+        """
         opened = Store(store or default_root(environment))
-        return cls(project, opened, indexes, make_sandbox, progress, jobs, offline)
+        sharing = Sharing(
+            project,
+            opened,
+            environment,
+            progress,
+            offline=offline,
+            wanted=caches,
+            report=report,
+        )
+        return cls(project, opened, indexes, make_sandbox, progress, jobs, offline, sharing)
 
     @cached_property
     def origins(self) -> "Origins":
@@ -108,9 +127,40 @@ class Workbench:
         return Http()
 
     @cached_property
+    def index_http(self) -> "Http":
+        """What speaks HTTP with Python indexes, as pip's settings say."""
+        from hps.store.http import Http  # noqa: PLC0415 - see the class
+
+        return Http(network=self.origins.index_network())
+
+    def python_index(self, alias: str) -> "PythonIndex":
+        """A Python index, wherever it is on this machine; one for the whole run."""
+        from hps.store.python_index import PythonIndex  # noqa: PLC0415 - see the class
+
+        if alias not in self._indexes:
+            urls = self.origins.python_indexes(alias)
+            self._indexes[alias] = PythonIndex(alias, urls, self.index_http)
+        return self._indexes[alias]
+
+    @cached_property
+    def _indexes(self) -> dict[str, "PythonIndex"]:
+        return {}
+
+    def index_url(self, alias: str) -> str:
+        """The address of a Python index for a resolver that fetches by itself.
+
+        Raises:
+            FetchError: it has several, and none answers.
+        """
+        if self.offline:
+            return self.origins.python_index(alias)
+        return self.python_index(alias).address()
+
+    @cached_property
     def fetcher(self) -> "Fetcher":
         """What brings artifacts into the store."""
         from hps.store.fetch import Fetcher  # noqa: PLC0415 - see the class
+        from hps.store.http import Http  # noqa: PLC0415 - see the class
 
         return Fetcher(
             self.store,
@@ -118,6 +168,8 @@ class Workbench:
             self.origins,
             offline=self.offline,
             registries=self.registries,
+            index_http=self.index_http,
+            archive_http=Http(network=self.origins.archive_network()),
         )
 
     @cached_property
@@ -137,7 +189,20 @@ class Workbench:
     def _noted(self) -> set[str]:
         return set()
 
-    def scheduler(self, *, again: bool = False) -> Scheduler:
+    def lent(self, locked: LockedTarget, graph: "Graph") -> Lender | None:
+        """What shared caches give in place of making steps of a target; None without any.
+
+        For builds from a lock: the lock is made, checked and rebuilt without.
+        """
+        if self.sharing is None or not self.sharing.exists:
+            return None
+        return self.sharing.lent(
+            locked,
+            graph,
+            lambda lender, steps: not self.scheduler(lender=lender).survey(steps).make,
+        )
+
+    def scheduler(self, *, again: bool = False, lender: Lender | None = None) -> Scheduler:
         """A scheduler over the store that knows every kind of step of this project."""
         workshop = Workshop(self.store, self.make_sandbox(), threading.Event())
         return Scheduler(
@@ -147,6 +212,7 @@ class Workbench:
             workers=self.jobs,
             progress=self.progress,
             again=again,
+            lender=lender,
         )
 
     def _executors(self) -> Mapping[str, Executor]:
@@ -197,7 +263,9 @@ class Workbench:
     def _base_origin(self, name: str, artifact: Artifact) -> Origin:
         base = self.project.target(name).base
         if base is None:
-            raise LockError(f"hps.lock has a base image for {name}, and hps.toml none", got=artifact)
+            raise LockError(
+                f"hps.lock has a base image for {name}, and hps.toml none", got=artifact
+            )
         wanted = BaseName.parse(base.image)
         return RegistryOrigin(alias=wanted.registry, repository=wanted.repository)
 

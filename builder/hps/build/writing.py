@@ -5,17 +5,38 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from hps import canonical
+from hps.derivation.record import Derivation
 from hps.derivation.scheduler import Workshop
 from hps.digest import Blob
 from hps.layer.entry import Entry
+from hps.layer.plan import Folder
 from hps.layer.tar import write_layer
 from hps.store.blobs import Store
 
+FOLDERS = "folders"  # role of the input that says how a base image's folders are
+_LIMIT = 64 << 20  # bytes of it
 
-def write(workshop: Workshop, entries: Iterable[Entry], epoch: int) -> Mapping[str, Blob]:
-    """Write a layer; its outputs are `layer`, the tar, and `index`, one line for each path."""
+
+def write(
+    workshop: Workshop, entries: Iterable[Entry], derivation: Derivation
+) -> Mapping[str, Blob]:
+    """Write a layer; its outputs are `layer`, the tar, and `index`, one line for each path.
+
+    Args:
+        workshop: with the store.
+        entries: of the layer.
+        derivation: with the parameter `epoch`; over a base image also with the input `folders`.
+    """
+    folders: dict[str, Folder] = {}
+    if FOLDERS in derivation.inputs:
+        data = workshop.store.read(derivation.inputs[FOLDERS], _LIMIT)
+        for path, *facts in canonical.loads(data, max_bytes=_LIMIT):
+            folders[path] = Folder(*facts)
+    epoch = derivation.parameters["epoch"]
     with workshop.store.writer() as tar, workshop.store.writer() as index:
-        write_layer(entries, workshop.checked(tar.write), epoch=epoch, index=index.write)
+        sink = workshop.checked(tar.write)
+        write_layer(entries, sink, epoch=epoch, index=index.write, folders=folders)
         return {"layer": tar.commit(), "index": index.commit()}
 
 

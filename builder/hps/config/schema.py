@@ -152,6 +152,11 @@ class PythonSource(Table):
         description="Base address of the index. Without it the machine's uv and pip configuration "
         "decides; `-p` on the command line wins over both.",
     )
+    fallbacks: tuple[Address, ...] = Field(
+        (),
+        description="Copies of the index, asked in order when an address fails; `-p` and "
+        "HPS_INDEX_ALIAS take the place of all of them.",
+    )
 
 
 class DebianSource(Table):

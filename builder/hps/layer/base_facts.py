@@ -54,19 +54,23 @@ def interpreter(root: ImageRoot, python: str) -> str | None:
     return next((f"/{place}" for place in places if root.exists(place)), None)
 
 
-def install_folders(python: str) -> tuple[str, ...]:
-    """Where Debian's and CPython's own installation look for packages (site.py, sysconfig)."""
+def install_folders(python: str, found: str | None) -> tuple[str, ...]:
+    """Where an interpreter looks for packages, in its order (site.py): Debian's, else CPython's.
+
+    Without one, Debian's will be laid over the base.
+    """
+    if found is not None and found.startswith("/usr/local/"):
+        return (f"usr/local/lib/python{python}/site-packages",)
     return (
         f"usr/local/lib/python{python}/dist-packages",
-        f"usr/local/lib/python{python}/site-packages",
         "usr/lib/python3/dist-packages",
         f"usr/lib/python{python}/dist-packages",
     )
 
 
 def projects(root: ImageRoot, python: str) -> Iterator[tuple[str, str, str]]:
-    """Name, version and folder of every installed Python package, sorted by folder and name."""
-    for folder in install_folders(python):
+    """Name, version and folder of every Python package, in the order in which Python finds them."""
+    for folder in install_folders(python, interpreter(root, python)):
         found: set[tuple[str, str]] = set()
         for path in root.files(folder):
             inside = path.removeprefix(f"{folder}/")
@@ -102,7 +106,8 @@ def recorded(root: ImageRoot, folder: str, name: str) -> list[str]:
         text = (root.read(path) or b"").decode("utf-8", "replace")
         found += [place for line in text.splitlines() if (place := _recorded(folder, line))]
         found += [one for one in root.files(f"{folder}/{info}") if one not in found]
-    return sorted(set(found))
+    safe = ("usr/local/", f"{folder}/")  # a RECORD must not lead to what is somebody else's
+    return sorted({one for one in found if one.startswith(safe) and root.holds(one)})
 
 
 def _recorded(folder: str, line: str) -> str | None:

@@ -1,7 +1,7 @@
 """An entry of a layer: the one shape between wheel, deb, archive or tree, and the tar."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Literal
 
 from hps.digest import Digest
@@ -77,3 +77,15 @@ class Scheme:
             data="usr/local",
             headers=f"usr/local/include/python{version}",
         )
+
+    @classmethod
+    def of(cls, version: str, interpreter: str | None) -> "Scheme":
+        """The scheme of an interpreter: Debian's, or one that was made from source in /usr/local.
+
+        The latter installs with the scheme `posix_prefix`: site-packages.
+        """
+        found = cls.debian(version)
+        if interpreter is None or interpreter == found.interpreter:
+            return found
+        library = f"usr/local/lib/python{version}/site-packages"
+        return replace(found, interpreter=interpreter, purelib=library, platlib=library)

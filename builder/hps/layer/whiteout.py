@@ -1,7 +1,7 @@
 """Taking paths of lower layers away (OCI image specification 1.1, layer.md, "Whiteouts")."""
 
 import posixpath
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from hps.layer.entry import Entry
 
@@ -24,3 +24,12 @@ def hidden(path: str) -> str | None:
     """The path that an entry hides, or None for one that is what it seems."""
     folder, name = posixpath.split(path)
     return posixpath.join(folder, name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else None
+
+
+def is_below(path: str, gone: Collection[str]) -> bool:
+    """Whether a path is one of those that were taken away, or below one."""
+    while path:
+        if path in gone:
+            return True
+        path = posixpath.dirname(path)
+    return False

@@ -24,7 +24,7 @@ _ATTEMPTS = 3  # to fetch indexes
 _PAUSE = 0.5  # seconds before the second attempt, doubled before the next
 _DEADLINE = 600.0  # seconds; an index is about 10 MB
 _INHERITED = re.compile(r"^Acquire::https?(::|\s)")
-_INSTALL = re.compile(r"^Inst (\S+) \((\S+) .*\[(\w+)\]\)")
+_INSTALL = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+) .*\[(\w+)\]\)")
 _FORGED = (
     "NO_PUBKEY",
     "BADSIG",
@@ -131,9 +131,10 @@ class Apt:
         root: a private folder without content; everything that apt writes goes there.
         lists: where the indexes are kept, below `root` or in a cache of the user.
         architecture: Debian's name of it: amd64, arm64.
+        status: what is installed already, as dpkg's status file says it.
     """
 
-    def __init__(self, root: Path, lists: Path, architecture: str) -> None:
+    def __init__(self, root: Path, lists: Path, architecture: str, status: bytes = b"") -> None:
         for name in ("apt-get", "apt-config", "gpgv"):
             if shutil.which(name) is None:
                 raise LockError(
@@ -146,7 +147,9 @@ class Apt:
             (root / folder).mkdir(parents=True, exist_ok=True)
         (root / "cache/archives/partial").mkdir(parents=True, exist_ok=True)
         (lists / "partial").mkdir(parents=True, exist_ok=True)
-        (root / "state/status").touch()
+        (root / "state/status").write_bytes(status)
+        # Nothing of what is there goes away, and nothing is upgraded that need not be.
+        self._options = ("--no-remove", "--no-upgrade") if status else ()
         inherited = subprocess.run(
             ["apt-config", "dump"], env=foreign(), capture_output=True, text=True, check=False
         ).stdout
@@ -191,7 +194,9 @@ class Apt:
             UnsatisfiableError: apt finds no set; its explanation is the argument.
         """
         (self._root / "etc/preferences").write_text(preferences(pins), encoding="utf-8")
-        done = self._run("apt-get", "install", "--simulate", "--quiet=1", "--", *packages)
+        done = self._run(
+            *("apt-get", "install", "--simulate", "--quiet=1", *self._options, "--", *packages)
+        )
         if done.returncode != 0:
             raise UnsatisfiableError(done.stdout + done.stderr)
         return [

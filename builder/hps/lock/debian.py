@@ -45,6 +45,7 @@ class DebianArchive:
         keyring: OpenPGP keyring that signs the archive; None for Debian's own.
         snapshot: the addresses are of a snapshot, so old indexes are meant.
         cache: folder in which indexes are kept between runs; None to keep none.
+        status: what is installed already, as dpkg's status file says it.
     """
 
     source: str
@@ -54,6 +55,7 @@ class DebianArchive:
     keyring: Path | None = None
     snapshot: bool = False
     cache: Path | None = None
+    status: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def resolve_debs(archive: DebianArchive, sets: Sequence[PackageSet]) -> tuple[tu
     text = sources(archive.suites, archive.components, keyring, snapshot=archive.snapshot)
     with tempfile.TemporaryDirectory(prefix="hps-apt-") as name, _lists(archive, text) as kept:
         root = Path(name)
-        apt = Apt(root, kept or root / "state/lists", archive.architecture)
+        apt = Apt(root, kept or root / "state/lists", archive.architecture, archive.status)
         _update(apt, text, cached=kept is not None)
         names = {name for wanted in sets for name in wanted.packages}
         _check_names(names, apt.indexes())

@@ -136,7 +136,8 @@ def requesters(
                 providers.setdefault(virtual, []).append(package.name)
     via: dict[str, set[str]] = {name: set() for name in real}
     for name in asked:
-        via[name].add(asked_by)
+        if name in via:  # not those that are installed already
+            via[name].add(asked_by)
     for package in packages:
         for group in package.depends:
             held = next((name for name in group if name in providers), None)

@@ -10,7 +10,16 @@ from urllib.parse import quote
 
 from packaging.utils import canonicalize_name
 
-from hps.lock.records import Artifact, Deb, LockedArchive, Sdist, Wheel
+from hps.lock.records import (
+    Artifact,
+    BaseDeb,
+    BaseProject,
+    Deb,
+    LockedArchive,
+    LockedBase,
+    Sdist,
+    Wheel,
+)
 
 # Parts of a suite's name that say which updates it brings, not which release it is.
 _POCKETS = ("-security", "-proposed-updates", "-updates", "-backports")
@@ -29,6 +38,30 @@ def purl(artifact: Artifact) -> str:
     if isinstance(artifact, LockedArchive) and artifact.project and artifact.version:
         return _write("pypi", "", canonicalize_name(artifact.project), artifact.version)
     return _write("generic", "", name(artifact), "", {"checksum": str(artifact.digest)})
+
+
+def installed_purl(deb: BaseDeb, system: str, distribution: str) -> str:
+    """The package URL of a Debian package that a base image has.
+
+    Args:
+        deb: it.
+        system: ID of os-release(5): debian, ubuntu.
+        distribution: ID and VERSION_ID, for instance debian-12; empty where nobody says.
+    """
+    qualifiers = {"arch": deb.architecture} | ({"distro": distribution} if distribution else {})
+    return _write("deb", system, deb.name, deb.version, qualifiers)
+
+
+def project_purl(project: BaseProject) -> str:
+    """The package URL of a Python package that a base image has."""
+    return _write("pypi", "", canonicalize_name(project.name), project.version)
+
+
+def image_purl(base: LockedBase) -> str:
+    """The package URL of a base image, of the type oci; its registry is nobody's business."""
+    name = base.repository.rpartition("/")[2]
+    qualifiers = {"tag": base.tag} if base.tag else {}
+    return _write("oci", "", name, f"sha256:{base.manifest}", qualifiers)
 
 
 def name(artifact: Artifact) -> str:

@@ -38,6 +38,19 @@ Name = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=64)
 ]
 Size = Annotated[int, Field(ge=0, lt=2**50)]
+# Debian policy 5.6.1, 5.6.12 and 5.6.8; these words become parts of file names.
+DebianName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]+$")]
+DebianVersion = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.+~:-]+$")]
+DebianWord = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
+# OCI distribution specification 1.1, "Pulling manifests".
+RepositoryName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+        r"(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$",
+        max_length=255,
+    ),
+]
 
 
 class Record(BaseModel):
@@ -100,10 +113,9 @@ class Deb(Artifact):
     `archive` is debian or debian-security, chosen by the suite that it was found in.
     """
 
-    # Debian policy 5.6.1, 5.6.12 and 5.6.8; these words become parts of file names.
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.+-]+$")]
-    version: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.+~:-]+$")]
-    architecture: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]+$")]
+    name: DebianName
+    version: DebianVersion
+    architecture: DebianWord
     source: str  # alias in hps.toml
     suite: str
     archive: Literal["debian", "debian-security"]
@@ -122,6 +134,100 @@ class LockedArchive(Artifact):
     index: str | None = None
     project: str | None = None
     version: str | None = None
+
+
+class BaseLayer(Artifact):
+    """One layer of a base image, packed as its registry has it.
+
+    `media_type` is that of the OCI image specification for its packing, `diff_id` the sha256 of
+    the plain tar inside.
+    """
+
+    media_type: Literal[
+        "application/vnd.oci.image.layer.v1.tar",
+        "application/vnd.oci.image.layer.v1.tar+gzip",
+        "application/vnd.oci.image.layer.v1.tar+zstd",
+    ]
+    diff_id: Hex
+
+
+class BaseDeb(Record):
+    """A Debian package that a base image has installed."""
+
+    name: DebianName
+    version: DebianVersion
+    architecture: DebianWord
+
+
+class BaseProject(Record):
+    """A Python package that a base image has, and the folder of the image that it lies in.
+
+    `via` is who asked for it, where the resolver chose this very version: then nothing is
+    installed in its place.
+    """
+
+    name: str
+    version: str
+    folder: Folder
+    via: tuple[str, ...] = ()
+
+
+class BaseUser(Record):
+    """Who runs a base image, as far as its configuration and /etc/passwd say."""
+
+    name: str
+    uid: Annotated[int, Field(ge=0, lt=2**32)]
+    gid: Annotated[int, Field(ge=0, lt=2**32)]
+    home: str
+
+
+class LockedBase(Record):
+    """A base image: what its tag named when it was locked, its bytes, and what it provides.
+
+    `registry` is the alias of hps.toml. `index` is none where the tag names a manifest itself.
+    `interpreter` is the Python of the target's version, none where it has no such Python;
+    `user` is none where the image runs as root.
+    """
+
+    registry: Name
+    repository: RepositoryName
+    tag: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")] | None
+    index: Hex | None = None
+    manifest: Hex
+    manifest_size: Size
+    config: Hex
+    config_size: Size
+    interpreter: str | None = None
+    glibc: str | None = None
+    user: BaseUser | None = None
+    layers: tuple[BaseLayer, ...]
+    debs: tuple[BaseDeb, ...] = ()
+    python: tuple[BaseProject, ...] = ()
+
+    @property
+    def named(self) -> Digest:
+        """What the tag named: the index, or the manifest itself."""
+        return Digest(self.index or self.manifest)
+
+    @property
+    def reference(self) -> str:
+        """ALIAS/NAME[:TAG]@sha256:HEX, for people."""
+        tag = f":{self.tag}" if self.tag else ""
+        return f"{self.registry}/{self.repository}{tag}@{self.named}"
+
+    @property
+    def document(self) -> "BaseConfig":
+        """The image configuration, an artifact like the layers."""
+        file = f"{self.repository.rpartition('/')[2]}.config.json"
+        return BaseConfig(file=file, sha256=self.config, size=self.config_size)
+
+    def artifacts(self) -> "tuple[BaseConfig | BaseLayer, ...]":
+        """All blobs that a build needs."""
+        return (self.document, *self.layers)
+
+
+class BaseConfig(Artifact):
+    """The configuration of a base image."""
 
 
 class LockedFile(Artifact):
@@ -172,14 +278,15 @@ class LockedPipeline(Record):
 class Layer(Record):
     """A planned layer: what it is made of, and what it must come out as.
 
-    `kind` is debian, system, archive, wheels, weights, or files; `members` are names of artifacts.
+    `kind` is debian, system, archive, wheels, weights, files, or removed (what a base image has and
+    the image has not); `members` are names of artifacts.
     `diff_id` is the sha256 of the uncompressed tar, `size` its bytes. `paths` holds two bytes
     for each entry of the tar in order (base64), enough to name the first path that differs when
     the layer comes out as something else.
     """
 
     name: str
-    kind: Literal["debian", "system", "archive", "wheels", "weights", "files"]
+    kind: Literal["debian", "system", "archive", "wheels", "weights", "files", "removed"]
     members: tuple[str, ...]
     diff_id: Hex
     size: Size
@@ -222,6 +329,7 @@ class LockedTarget(Record):
     pipelines: tuple[LockedPipeline, ...] = ()
     layers: tuple[Layer, ...] = ()
     inputs: tuple[tuple[str, str], ...] = ()  # key path of hps.toml, short digest of its meaning
+    base: LockedBase | None = None
 
     def baked(self) -> tuple[LockedWeights, ...]:
         """The weights that the image holds: those of a pipeline that are delivered as a layer."""

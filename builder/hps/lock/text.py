@@ -117,11 +117,17 @@ def _document(fields: Mapping[str, Any]) -> Iterator[str]:
             yield ""
             yield f"[[{key}]]" if key == "targets" else f"[{key}]"
             yield from _table(table)
+            # What is a table of its own inside of one comes last: TOML 1.0, "Array of Tables".
+            for name, inner in table.items():
+                if isinstance(inner, dict):
+                    yield ""
+                    yield f"[{key}.{name}]"
+                    yield from _table(inner)
 
 
 def _table(table: Mapping[str, Any]) -> Iterator[str]:
     for key, value in table.items():
-        if value is None or value == []:
+        if value is None or value == [] or isinstance(value, dict):
             continue
         if isinstance(value, list) and not isinstance(value[0], _SCALARS):
             yield f"{key} = ["

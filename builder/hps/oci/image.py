@@ -4,8 +4,8 @@ Follows the OCI image specification 1.1: config.md, manifest.md, image-index.md,
 """
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,23 @@ class ImageLayer(Blob):
 
 
 @dataclass(frozen=True, slots=True)
+class Foundation:
+    """What an image takes over from the one that it is laid over.
+
+    Args:
+        layers: of the base, lowest first, as they came.
+        history: of the base (config.md, `history`).
+        kept: members of `config` that nothing else decides.
+        ports: members of `ExposedPorts` that are no TCP ports.
+    """
+
+    layers: tuple[ImageLayer, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = ()
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    ports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """An assembled image: the two documents, and the layers that they name, lowest first.
 
@@ -99,6 +116,7 @@ def assemble(
     *,
     platform: str,
     epoch: int,
+    base: Foundation | None = None,
 ) -> Image:
     """Make the image of a target.
 
@@ -108,9 +126,11 @@ def assemble(
         layers: lowest first; plain blobs are uncompressed tars.
         platform: linux/amd64 or linux/arm64.
         epoch: seconds since 1970, for every time stamp.
+        base: what it is laid over.
     """
-    all_layers = tuple(map(ImageLayer.of, layers))
-    config = image_config(settings, all_layers, platform=platform, epoch=epoch)
+    below = base or Foundation()
+    all_layers = (*below.layers, *map(ImageLayer.of, layers))
+    config = image_config(settings, all_layers, platform=platform, epoch=epoch, base=below)
     return Image(reference, platform, config, manifest(config, all_layers), all_layers)
 
 
@@ -131,7 +151,12 @@ def image_reference(project: str, target: str) -> str:
 
 
 def image_config(
-    settings: "ImageSettings", layers: Sequence[Blob], *, platform: str, epoch: int
+    settings: "ImageSettings",
+    layers: Sequence[Blob],
+    *,
+    platform: str,
+    epoch: int,
+    base: Foundation | None = None,
 ) -> bytes:
     """The image configuration, canonical JSON (config.md).
 
@@ -140,14 +165,19 @@ def image_config(
         layers: lowest first; plain blobs are uncompressed tars.
         platform: linux/amd64 or linux/arm64.
         epoch: seconds since 1970, for `created` and every history entry.
+        base: what it is laid over; its layers are the first of `layers`.
     """
+    below = base or Foundation()
     created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     optional: dict[str, Any] = {
         "Env": [f"{name}={value}" for name, value in sorted(settings.environment.items())],
         "Entrypoint": list(settings.entrypoint),
         "Cmd": list(settings.command),
-        "ExposedPorts": {f"{port}/tcp": {} for port in settings.ports},
+        "ExposedPorts": {
+            port: {} for port in (*(f"{one}/tcp" for one in settings.ports), *below.ports)
+        },
         "Labels": dict(settings.labels),
+        **below.kept,
     }
     return canonical.dumps(
         {
@@ -158,7 +188,13 @@ def image_config(
                 "WorkingDir": settings.working_directory,
                 **{key: value for key, value in optional.items() if value},
             },
-            "history": [{"created": created, "created_by": HISTORY} for _ in layers],
+            "history": [
+                *below.history,
+                *(
+                    {"created": created, "created_by": HISTORY}
+                    for _ in layers[len(below.layers) :]
+                ),
+            ],
             "rootfs": {
                 "type": "layers",
                 "diff_ids": [str(ImageLayer.of(layer).diff_id) for layer in layers],

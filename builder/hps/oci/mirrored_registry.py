@@ -7,7 +7,6 @@ work, and is named together with whoever named it.
 
 import contextlib
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from hps.oci.reference import Reference
 from hps.oci.registry import ManifestDocument, Referrers, Registry
 from hps.oci.registry_client import RegistryClient
 from hps.store.cancellation import Cancellation
+from hps.store.mirrors import Mirrors
 from hps.store.registry_address import RegistryAddress
 from hps.store.retry import Deadlines
 
@@ -62,9 +62,7 @@ class MirroredRegistry:
 
     def __init__(self, name: str, mirrors: Sequence[Mirror]) -> None:
         self._name = name
-        self._mirrors = tuple(mirrors)
-        self._lock = threading.Lock()
-        self._failed: set[int] = set()
+        self._mirrors = Mirrors(mirrors)
         self._abandoned = False
 
     @property
@@ -129,7 +127,7 @@ class MirroredRegistry:
     def abandon(self) -> None:
         """See `Registry.abandon`."""
         self._abandoned = True
-        for each in self._mirrors:
+        for _, each in self._mirrors.in_order():
             each.registry.abandon()
 
     def _title(self, blob: Blob) -> str:
@@ -143,7 +141,7 @@ class MirroredRegistry:
     ) -> _Result:
         """What the first mirror gives that can."""
         tried: list[tuple[Mirror, FetchError]] = []
-        for number, mirror in self._order():
+        for number, mirror in self._mirrors.in_order():
             if not fits(mirror):
                 continue
             try:
@@ -157,15 +155,8 @@ class MirroredRegistry:
                     raise
                 tried.append((mirror, error))
                 if not isinstance(error, NotFoundError):
-                    with self._lock:
-                        self._failed.add(number)
+                    self._mirrors.failed(number)
         raise self._nowhere(what, tried)
-
-    def _order(self) -> list[tuple[int, Mirror]]:
-        """Those that have failed stand behind the others from then on: each may take minutes."""
-        with self._lock:
-            failed = set(self._failed)
-        return sorted(enumerate(self._mirrors), key=lambda each: each[0] in failed)
 
     def _lies(self, what: str, mirror: Mirror, error: IntegrityError) -> IntegrityError:
         if len(self._mirrors) == 1:

@@ -111,11 +111,12 @@ def _artifacts(target: LockedTarget) -> Iterator[dict[str, Any]]:
 
 def _trees(target: LockedTarget, image: Image) -> tuple[Blob, ...]:
     """What the image has beyond the lock: the layer of the project's own files, if it has one."""
-    planned = len(target.layers)
-    made = [layer.digest for layer in image.layers[:planned]]
-    if made != [layer.digest for layer in target.layers] or len(image.layers) > planned + 1:
+    known = [layer.digest for layer in target.base.layers] if target.base else []
+    known += [layer.digest for layer in target.layers]
+    made = [layer.digest for layer in image.layers[: len(known)]]
+    if made != known or len(image.layers) > len(known) + 1:
         raise ValueError(f"the image is not the one that the lock says of {target.name}")
-    return image.layers[planned:]
+    return image.layers[len(known) :]
 
 
 def _sha256(digest: Digest) -> dict[str, str]:

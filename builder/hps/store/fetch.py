@@ -11,7 +11,7 @@ from typing import Protocol
 
 from hps.digest import Blob
 from hps.errors import FetchError, HpsError, IntegrityError, NotFoundError, OfflineError
-from hps.store import debian_archive, parallel, plain_file
+from hps.store import debian_archive, parallel, plain_file, python_index
 from hps.store import url as address
 from hps.store.blobs import Store
 from hps.store.cancellation import Cancellation
@@ -65,6 +65,8 @@ class Fetcher:
         origins: where aliases live.
         offline: refuse everything that is not on this machine.
         registries: where blobs of images come from, if any are asked for.
+        index_http: how Python packages travel, if in another way.
+        archive_http: how Debian packages travel, if in another way.
     """
 
     def __init__(
@@ -75,9 +77,13 @@ class Fetcher:
         *,
         offline: bool = False,
         registries: Registries | None = None,
+        index_http: Http | None = None,
+        archive_http: Http | None = None,
     ) -> None:
         self._store = store
         self._http = http
+        self._index_http = index_http or http
+        self._archive_http = archive_http or http
         self._origins = origins
         self._offline = offline
         self._registries = registries
@@ -179,24 +185,19 @@ class Fetcher:
         self, request: NewRequest, receive: "_Receiver", cancellation: Cancellation
     ) -> Blob:
         origin = request.origin
-        if isinstance(origin, PythonOrigin):
-            place = self._index(origin.alias).place(origin, request.file, cancellation)
-            return self._download(request, place, receive, cancellation)
         if isinstance(origin, RegistryOrigin):
             return self._from_registry(origin, request, receive, cancellation)
-        if isinstance(origin, DebianOrigin):
-            mirrors = self._origins.debian_mirrors(origin.source, origin.archive, origin.suite)
-            places = debian_archive.places(origin, mirrors)
-        else:
-            places = plain_file.places(origin, offline=self._offline)
+        http, places = self._places(request, origin, cancellation)
         tried: list[tuple[Place, HpsError]] = []
         for place in places:
             try:
-                return self._download(request, place, receive, cancellation)
+                return self._download(http, request, place, receive, cancellation)
             except FetchError as error:
                 tried.append((place, error))
         if isinstance(origin, DebianOrigin):
             raise debian_archive.not_found(origin, tried)
+        if isinstance(origin, PythonOrigin):
+            raise python_index.not_found(request.file, tried)
         raise plain_file.not_found(request.file, origin, tried)
 
     def _from_registry(
@@ -212,15 +213,35 @@ class Fetcher:
         self._registries.receive(origin, blob, receive.write, receive.restart, cancellation)
         return receive.writer().commit(blob.digest, blob.size)
 
+    def _places(
+        self,
+        request: NewRequest,
+        origin: PythonOrigin | DebianOrigin | FileOrigin,
+        cancellation: Cancellation,
+    ) -> tuple[Http, Iterable[Place]]:
+        """Where a request may be found, best first, and how one gets there."""
+        if isinstance(origin, PythonOrigin):
+            index = self._index(origin.alias)
+            return self._index_http, index.places(origin, request.file, cancellation)
+        if isinstance(origin, DebianOrigin):
+            mirrors = self._origins.debian_mirrors(origin.source, origin.archive, origin.suite)
+            return self._archive_http, debian_archive.places(origin, mirrors)
+        return self._http, plain_file.places(origin, offline=self._offline)
+
     def _index(self, alias: str) -> PythonIndex:
         with self._lock:
             if alias not in self._indexes:
-                url = self._origins.python_index(alias)
-                self._indexes[alias] = PythonIndex(alias, url, self._http)
+                urls = self._origins.python_indexes(alias)
+                self._indexes[alias] = PythonIndex(alias, urls, self._index_http)
             return self._indexes[alias]
 
     def _download(
-        self, request: NewRequest, place: Place, receive: "_Receiver", cancellation: Cancellation
+        self,
+        http: Http,
+        request: NewRequest,
+        place: Place,
+        receive: "_Receiver",
+        cancellation: Cancellation,
     ) -> Blob:
         """Fetch from one place. What the request says wins over what the place announces."""
         digest = request.digest or place.digest
@@ -230,7 +251,7 @@ class Fetcher:
         if digest is not None and self._store.has(digest):
             return Blob(digest, self._store.size(digest))
         try:
-            self._http.stream(
+            http.stream(
                 place.url,
                 receive.write,
                 limit=request.limit if size is None else size,
@@ -247,7 +268,8 @@ class Fetcher:
                 "lock again if the file was meant to change"
             )
             raise IntegrityError(
-                f"{request.file} is not what was promised: {address.redact(place.url)}",
+                f"{request.file} is not what was promised: {address.redact(place.url)} "
+                f"({place.label})",
                 expected=error.expected,
                 got=error.got,
                 hint=hint,
