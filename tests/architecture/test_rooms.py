@@ -20,7 +20,7 @@ SERVER = sorted((ROOT / "server_env").rglob("*.py")) + sorted((ROOT / "sdk").rgl
 # Modules that decide: they do not read, write, ask the time or start a process.
 PURE = (
     "canonical.py digest.py errors.py config/schema.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py lock/records.py "
-    "cache/acceptance.py cache/documents.py "
+    "cache/acceptance.py cache/documents.py cache/expectation.py "
     "lock/text.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
     "archive/paths.py archive/refusal.py archive/tar_header.py model/member_names.py "
     "model/artifact.py model/checksums.py model/donefile.py model/judge.py model/manifest.py model/paths.py model/policy.py "

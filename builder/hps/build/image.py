@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hps.build.base_config import foundation, inherited
+from hps.build.expectations import differing_weights
 from hps.build.functions import functions_of
 from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
@@ -15,10 +16,9 @@ from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.trees import trees_step
 from hps.build.weights_tree import tree_name
 from hps.build.workbench import Workbench, artifacts
-from hps.config.chosen import WEIGHTS_FOLDER
 from hps.config.schema import ImageSettings
 from hps.derivation.record import Step
-from hps.derivation.scheduler import Outputs
+from hps.derivation.scheduler import Lender, Outputs
 from hps.digest import Blob, Digest
 from hps.errors import LockError, NotReproducibleError, StoreError
 from hps.layer.base_root import BASE
@@ -78,6 +78,7 @@ class Made:
     steps: tuple[Step, ...]
     proved: Proved | None  # what is to be signed, where that was asked for
     base: BuiltBase | None = None
+    lent: Lender | None = None  # what shared caches gave
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +176,8 @@ def make(
     bill = sbom_step(graph, locked, reference) if signed else None
     steps += [bill] if bill else []
     unproved = [step for step in (trees, bill) if step and signed]
-    done = realise(bench, locked, steps, again=again, doubted=unproved)
+    lent = None if again else bench.lent(locked, graph)
+    done = realise(bench, locked, steps, again=again, doubted=unproved, lender=lent)
     check_wheels(locked, graph, done)
     layers = list(_proved(bench, locked, graph.layers, done))
     if trees:
@@ -197,7 +199,7 @@ def make(
         sbom = bench.store.read(done[bill]["sbom"].digest, SBOM_LIMIT)
         proved = Proved(lock, locked, image, sbom)
     base = BuiltBase(locked.base, done[graph.base]["index"]) if locked.base and graph.base else None
-    return Made(name, locked, image, settings, tuple(layers), tuple(steps), proved, base)
+    return Made(name, locked, image, settings, tuple(layers), tuple(steps), proved, base, lent)
 
 
 def _foundation(
@@ -233,7 +235,7 @@ def root(bench: Workbench, one: Made, *, changed: bool) -> bool:
     """Let the store know that the project needs what an image is made of; whether it does."""
     made = {*_artifacts(one.locked), *(layer.blob.digest for layer in one.layers)}
     known = not changed and bench.store.roots.keeps(bench.project.root, one.target, made)
-    return known or _keep(bench, one.locked, one.steps)
+    return known or _keep(bench, one.locked, one.steps, one.lent)
 
 
 def realise(
@@ -243,6 +245,7 @@ def realise(
     *,
     again: bool = False,
     doubted: Sequence[Step] = (),
+    lender: Lender | None = None,
 ) -> Mapping[Step, Outputs]:
     """Make steps, after fetching the artifacts that this needs.
 
@@ -252,8 +255,9 @@ def realise(
         steps: that are asked for.
         again: make all of them anew, and compare.
         doubted: make these anew, and compare.
+        lender: what shared caches gave; None while a lock is made or checked.
     """
-    scheduler = bench.scheduler(again=again)
+    scheduler = bench.scheduler(again=again, lender=lender)
     survey = scheduler.survey(steps, doubted=doubted)
     bench.fetch_for(locked, survey.artifacts)
     if survey.make and locked.base:  # its tree may be gone, and is made of these again
@@ -352,18 +356,9 @@ def _proved(
 
 def _check_weights(locked: LockedTarget, layer: Layer, lines: Sequence[IndexLine]) -> None:
     """Compare the files of a layer of weights with those that the lock lists (LockError)."""
-    (name,) = layer.members
-    listed = {file.path: (file.sha256, file.size) for file in locked.files_of(name)}
-    top = f"{WEIGHTS_FOLDER}/{name}/".lstrip("/")
-    there = {
-        line.path.removeprefix(top): (line.content, line.size)
-        for line in lines
-        if line.kind == "file"
-    }
-    if there != listed:
-        differing = {path for path, _ in there.items() ^ listed.items()}
+    if differing := differing_weights(locked, layer, lines):
         raise LockError(
-            f"hps.lock lists other files of the weights {name} than its layer holds",
+            f"hps.lock lists other files of the weights {layer.members[0]} than its layer holds",
             details=tuple(sorted(differing)[:10]),
             hint="it was tampered with: take it back from your history, or hps lock",
         )
@@ -427,7 +422,9 @@ def _artifacts(locked: LockedTarget) -> set[Digest]:
     return {artifact.digest for artifact in artifacts(locked)}
 
 
-def _keep(bench: Workbench, locked: LockedTarget, steps: Sequence[Step]) -> bool:
+def _keep(
+    bench: Workbench, locked: LockedTarget, steps: Sequence[Step], lent: Lender | None
+) -> bool:
     """Root what a target is made of and all that its steps came out as, against collection.
 
     Intermediate outputs count too: a trace whose outputs are gone would be collected, and with it
@@ -439,7 +436,7 @@ def _keep(bench: Workbench, locked: LockedTarget, steps: Sequence[Step]) -> bool
     """
     digests = _artifacts(locked)
     digests |= {tree_name(locked.files_of(weights.name)) for weights in locked.weights}
-    for outputs in bench.scheduler().survey(steps).known.values():
+    for outputs in bench.scheduler(lender=lent).survey(steps).known.values():
         digests |= {blob.digest for blob in outputs.values()}
     try:
         bench.store.roots.set(bench.project.root, locked.name, sorted(digests))

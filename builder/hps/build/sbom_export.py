@@ -25,7 +25,7 @@ def make_sbom(bench: Workbench, name: str) -> bytes:
         check_functions(lock)
         check_plan(locked, graph.layers)
         step = sbom_step(graph, locked, bench.project.reference(name))
-        done = realise(bench, locked, [step])
+        done = realise(bench, locked, [step], lender=bench.lent(locked, graph))
         check_wheels(locked, graph, done)
         made = done.get(graph.system_root) if graph.system_root else None
         expected = next((one.digest for one in locked.layers if one.kind == "debian"), None)

@@ -42,8 +42,8 @@ from hps.store.request import (
 )
 
 if TYPE_CHECKING:
-    from hps.build.graph import Graph
     from hps.build.base_registry import BaseRegistries
+    from hps.build.graph import Graph
     from hps.store.fetch import Fetcher
     from hps.store.http import Http
     from hps.store.origins import Origins

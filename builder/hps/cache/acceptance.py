@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from hps.cache.documents import Outputs, stated_outputs
+from hps.cache.documents import stated_outputs
+from hps.cache.expectation import Outputs
 from hps.digest import Blob, Digest
 from hps.errors import MalformedError
 from hps.trust.bundle import Bundle

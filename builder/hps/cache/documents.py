@@ -5,11 +5,11 @@ packing the bytes of an output lie in the cache; nobody signs it, because it pro
 is unpacked has to have the digest that was asked for. Both formats: docs/reference/cache.md.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Self, cast
 
 from hps import canonical
+from hps.cache.expectation import Outputs
 from hps.digest import Blob, Digest
 from hps.errors import MalformedError
 from hps.oci.shape import Members
@@ -26,7 +26,6 @@ _HINT = 32  # digits of a fingerprint in a name: tells keys apart, proves nothin
 _SLACK = 1 << 10
 
 Encoding = Literal["identity", "zstd"]
-Outputs = Mapping[str, Blob]
 
 
 def trace_name(derivation: Digest, fingerprint: str) -> str:

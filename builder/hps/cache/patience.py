@@ -96,6 +96,11 @@ class PatientCache:
         """Whether it is still asked."""
         return not self.tally.given_up
 
+    def begin(self) -> None:
+        """Begin with another target: its traces have time of their own."""
+        with self._guard:
+            self._asking = None
+
     def trace(self, derivation: Digest) -> Decision:
         """What it says that a derivation came out as, and whether the policy believes it.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from hps.cache.acceptance import Decision
-from hps.cache.documents import Outputs
+from hps.cache.expectation import Expectation, Outputs
 from hps.cache.patience import GivenUpError, PatientCache
 from hps.cache.received import Received
 from hps.derivation.record import Derivation, Step
@@ -25,20 +25,6 @@ ASKERS = 8  # traces at a time: small, and most of their time is the way there a
 _RECEIVERS = 4  # outputs at a time
 
 Watch = Callable[[Event], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What the lock proves of a step.
-
-    Args:
-        outputs: those whose digest and size are locked, by name.
-        check: says why the outputs, once they are all in the store, are not what was locked;
-            None when they are.
-    """
-
-    outputs: Mapping[str, Blob]
-    check: Callable[[Outputs], str | None] = lambda _: None
 
 
 @dataclass(slots=True)
@@ -218,8 +204,7 @@ class Pull:
 
     def _fits(self, step: Step, outputs: Outputs) -> bool:
         expected = self._expectations.get(step)
-        locked = {} if expected is None else expected.outputs
-        return all(outputs.get(name) == blob for name, blob in locked.items())
+        return expected is None or expected.fits(outputs)
 
     def _receive(
         self, steps: Sequence[Step], watching: Callable[[Sequence[tuple[str, int]]], Watch]

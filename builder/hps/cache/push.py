@@ -12,13 +12,13 @@ from pathlib import Path
 from hps.cache.documents import (
     PARCEL_LIMIT,
     TRACE_LIMIT,
-    Outputs,
     Parcel,
     parcel_name,
     stated_outputs,
     trace_name,
     trace_statement,
 )
+from hps.cache.expectation import Outputs
 from hps.cache.packing import SMALLEST, is_worth, pack
 from hps.cache.place import Place
 from hps.cache.pull import needs, ordered

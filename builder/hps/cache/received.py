@@ -10,7 +10,8 @@ from datetime import datetime
 
 from hps import canonical
 from hps.cache.acceptance import Decision, Signed, decide
-from hps.cache.documents import TRACE_LIMIT, Outputs
+from hps.cache.documents import TRACE_LIMIT
+from hps.cache.expectation import Outputs
 from hps.digest import Digest
 from hps.store.blobs import Store
 from hps.store.traces import Trace
