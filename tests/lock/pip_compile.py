@@ -21,14 +21,14 @@ from hps.digest import Digest
 from hps.lock.pip_tools import VERSIONS, Answer, Question
 from hps.store.http import Http
 from hps.store.python_index import IndexFile, PythonIndex
+from tests.store.fetch_lab import PATIENT
 
 
 class LocalPipCompile:
     """Runs pip-compile in a folder; it sees the index through the same gateway."""
 
-    def __init__(self, folder: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
-        self._url = url
         self._monkeypatch = monkeypatch
         self.fetched: list[str] = []
 
@@ -39,8 +39,8 @@ class LocalPipCompile:
     def run(self, question: Question) -> Answer:
         work = self._folder / f"pip-compile-{len(list(self._folder.iterdir()))}"
         work.mkdir()
-        with Http() as http:
-            index = PythonIndex("default", self._url, http)
+        with Http(PATIENT) as http:
+            index = PythonIndex("default", question.request.index_url, http)
             reader = _Reader(http, self._folder, self.fetched)
             gateway = Gateway(question.request, index.files, reader)
             with gateway.open() as door, closing(create_server(("127.0.0.1", 0))) as listener:

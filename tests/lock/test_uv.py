@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 from hps.config.schema import Sources
 from hps.errors import ConfigError, FetchError, LockError, OfflineError, ResolutionError
 from hps.lock import uv_tool
-from hps.lock.python import PythonRequest, Requirement, read_annotated
-from hps.lock.uv import expecting, resolve, resolver_flags, uv_platform
+from hps.lock.python import PythonRequest, PythonResolver, Requirement
+from hps.lock.uv import Uv, expecting, resolve, resolver_flags, uv_platform
 from hps.store.origins import Origins
 from hps.store.python_index import JSON
 from tests.lock.indexes import Index, make_wheel
+from tests.lock.resolver_contract import ResolverContract, System
 from tests.servers import fine, garbage, reset, silence, status, truncate
 
 AS_OF = datetime(2024, 6, 1, tzinfo=UTC)
@@ -58,21 +59,14 @@ def versions(asked: PythonRequest) -> dict[str, str]:
     return {wheel.name: wheel.version for wheel in resolve(asked).wheels}
 
 
-def test_exactly_one_file_with_digest_size_and_who_asked(index: Index) -> None:
-    index.add_wheel("app_core", "2.0", requires=("Native>=1", "extra-only; extra == 'x'"))
-    index.add_wheel("native", "1.5", tag="cp311-cp311-manylinux_2_17_x86_64")
-    best = index.add_wheel("native", "1.5", tag="cp311-cp311-manylinux_2_28_x86_64")
-    index.add_wheel("native", "1.5", tag="cp311-cp311-manylinux_2_38_x86_64")
-    index.add_wheel("native", "1.5", tag="cp312-cp312-manylinux_2_28_x86_64")
-    asked = (Requirement("App.Core", "b.in"), Requirement("native<2", "a.in"))
-    core, native = resolve(request(index, requirements=asked)).wheels
-    assert (core.name, core.version, core.via) == ("app-core", "2.0", ("b.in",))
-    assert native.file == "native-1.5-cp311-cp311-manylinux_2_28_x86_64.whl"
-    assert (native.sha256, native.via) == (best, ("a.in", "app-core"))
-    size = len(make_wheel("native", "1.5", tag="cp311-cp311-manylinux_2_28_x86_64"))
-    assert native.size == size
-    assert native.url == f"{index.server.url}/files/{native.file}"
-    assert index.server.url not in repr(native)
+class TestUv(ResolverContract):
+    @pytest.fixture
+    def resolver(self) -> PythonResolver:
+        return Uv()
+
+    @pytest.fixture
+    def target(self) -> System:
+        return System("3.11", (2, 36))
 
 
 def test_markers_and_python_requirements_are_those_of_the_target(index: Index) -> None:
@@ -117,13 +111,6 @@ def test_as_of_hides_later_files(index: Index) -> None:
     index.add_wheel("a", "1.1", uploaded="2024-12-01")
     assert versions(request(index, "a", as_of=AS_OF)) == {"a": "1.0"}
     assert resolver_flags(AS_OF)[0] == "--exclude-newer=2024-06-01T00:00:00Z"
-
-
-def test_as_of_needs_upload_times(index: Index) -> None:
-    index.add_wheel("a", "1.0", uploaded=None)
-    with pytest.raises(ResolutionError) as caught:
-        resolve(request(index, "a", as_of=AS_OF))
-    assert "upload times" in str(caught.value.hint)
 
 
 def test_wheels_made_from_sdists_stand_in(index: Index, tmp_path: Path) -> None:
@@ -302,16 +289,6 @@ def test_what_cannot_be_is_explained(index: Index, text: str, tag: str, hint: st
     assert any("Because" in line for line in caught.value.details)
 
 
-def test_an_index_without_hashes_and_sizes_is_read_too(index: Index) -> None:
-    data = make_wheel("a", "1.0")
-    file = "a-1.0-py3-none-any.whl"
-    digest = index.add(file, data)
-    page = f'<!DOCTYPE html><a href="/files/{file}">{file}</a>'.encode()
-    index.server.script("/simple/a/", fine(page, media_type="text/html"))
-    (chosen,) = resolve(request(index, "a")).wheels
-    assert (chosen.sha256, chosen.size) == (digest, None)
-
-
 def test_offline_uses_the_cache_alone(index: Index) -> None:
     index.add_wheel("a", "1.0")
     with pytest.raises(OfflineError) as caught:
@@ -421,13 +398,6 @@ def test_the_target_given_to_uv_is_never_newer_than_the_glibc(minor: int) -> Non
     known = uv_platform("linux/arm64", (2, minor))
     assert known.startswith("aarch64-manylinux_2_")
     assert int(known.rpartition("_")[2]) <= minor
-
-
-def test_annotations_name_files_and_packages() -> None:
-    text = "a==1\n    # via\n    #   -c limits.in\n    #   -r 0.in\n    #   b\nB==2\n    # via -r 1.in\n"
-    pins = read_annotated(text, {"-r 0.in": "app.in", "-r 1.in": "web.in"})
-    assert pins["a"].via == ("app.in", "b")
-    assert (pins["b"].version, pins["b"].via) == ("2", ("web.in",))
 
 
 @pytest.mark.network
