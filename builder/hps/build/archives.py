@@ -14,7 +14,7 @@ from hps.errors import ResolutionError
 from hps.lock.python_tags import choose_wheel, ranks
 from hps.lock.records import LockedArchive, LockedFile, LockedTarget
 from hps.store import plain_file
-from hps.store.python_index import IndexFile, PythonIndex
+from hps.store.python_index import IndexFile
 from hps.store.request import NewRequest, PythonOrigin
 
 
@@ -97,7 +97,7 @@ def _request(bench: Workbench, wanted: Archive | PlainFile) -> NewRequest:
 
 def _wheel(bench: Workbench, target: LockedTarget, archive: Archive) -> LockedArchive:
     requirement = Requirement(str(archive.wheel))
-    index = PythonIndex(archive.index, bench.origins.python_index(archive.index), bench.http)
+    index = bench.python_index(archive.index)
     files = index.files(requirement.name)
     file = choose_file(files, requirement, target, bench.project.config.lock.as_of)
     told = files[file].sha256

@@ -7,6 +7,7 @@ others, and begins anew should they come out differently.
 """
 
 import base64
+import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack

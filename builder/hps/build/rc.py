@@ -20,7 +20,7 @@ from hps.errors import BuildError, IntegrityError, LockError, NotFoundError
 from hps.layer.entry import Scheme
 from hps.lock.pip_tools import VERSIONS, Answer, PipTools, Question, tool_versions
 from hps.lock.records import LockedTarget
-from hps.store.python_index import IndexFile, PythonIndex
+from hps.store.python_index import IndexFile
 from hps.store.request import NewRequest, PythonOrigin
 
 _PROGRAM = Path(__file__).with_name("rc_program.py")
@@ -76,7 +76,7 @@ class SandboxedPipCompile:
             f"{self.locked.name}: pip-compile {self.versions['pip-tools']} "
             f"with pip {self.versions['pip']}"
         )
-        index = PythonIndex(self.alias, bench.origins.python_index(self.alias), bench.http)
+        index = bench.python_index(self.alias)
         gateway = Gateway(question.request, index.files, _Reader(bench, self.alias))
         with scratch(bench.store) as folder, gateway.open() as door:
             output = self._run(question, folder, door)
@@ -143,7 +143,7 @@ class _Reader:
         if facts.metadata is None or known:
             return wheel_metadata(self.fetch(project, file, facts)[1], file)
         try:
-            data = self.bench.http.get(f"{facts.url}.metadata", "*/*", LARGEST_METADATA)
+            data = self.bench.index_http.get(f"{facts.url}.metadata", "*/*", LARGEST_METADATA)
         except NotFoundError:  # the mirror copied the page and not this
             return wheel_metadata(self.fetch(project, file, facts)[1], file)
         if Digest.of(data).hex != facts.metadata:

@@ -21,7 +21,6 @@ from hps.digest import Digest
 from hps.lock.python import Requirement
 from hps.lock.records import Artifact, LockedTarget, Sdist, Wheel
 from hps.lock.sdist import choose_sdist, read_build_system
-from hps.store.python_index import PythonIndex
 from hps.store.request import NewRequest, PythonOrigin
 
 _ANSWER = 1 << 20  # bytes of what a build backend may say
@@ -72,7 +71,7 @@ class SdistLocker:
     def _choose(self, requirement: str) -> Artifact:
         alias = self.config.python.index
         project = ParsedRequirement(requirement).name
-        index = PythonIndex(alias, self.bench.origins.python_index(alias), self.bench.http)
+        index = self.bench.python_index(alias)
         chosen = choose_sdist(
             requirement,
             index.files(project),

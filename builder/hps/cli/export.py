@@ -127,12 +127,11 @@ def _locked(context: click.Context, target: str, platform: str | None) -> "Locke
 def _look_up(bench: "Workbench", target: "LockedTarget") -> Mapping[str, str]:
     """The address of each file on this machine's indexes, by file name."""
     from hps.lock.export import python_packages
-    from hps.store.python_index import PythonIndex
     from hps.store.request import PythonOrigin
 
     packages = python_packages(target)
     indexes = {
-        alias: PythonIndex(alias, bench.origins.python_index(alias), bench.http)
+        alias: bench.python_index(alias)
         for alias in sorted({package.index for package in packages})
     }
 
@@ -149,7 +148,7 @@ def _look_up(bench: "Workbench", target: "LockedTarget") -> Mapping[str, str]:
             )
         return package.file, _public(place.url)
 
-    with bench.http, ThreadPoolExecutor(_LOOKUPS) as threads:
+    with bench.index_http, ThreadPoolExecutor(_LOOKUPS) as threads:
         return dict(threads.map(look_up, packages))
 
 

@@ -44,6 +44,8 @@ PATTERNS = {
     r"^[a-z0-9][a-z0-9.+-]+$": "a Debian package name: lower-case letters, digits, + - .",
     r"^[A-Za-z0-9][A-Za-z0-9./+_-]*$": "a name as in sources.list: letters, digits, . / + _ -",
     r"^(https?|file)://[^\x00-\x20]+$": "an address that begins with https://, http:// or file://",
+    r"^(https?://)?(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9][A-Za-z0-9._-]*)(:[0-9]{1,5})?"
+    r"(/[A-Za-z0-9._~-]+)*/?$": "HOST[:PORT][/PATH], with https:// or http:// before it if need be",
     r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(==[A-Za-z0-9.!+_-]+)?$": "NAME or NAME==VERSION",
     r"^[A-Za-z_][A-Za-z0-9_.-]*$": "a variable name: letters, digits, _ . -",
     r"^[!-~]+$": "printable ASCII without spaces",

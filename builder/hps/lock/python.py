@@ -50,6 +50,7 @@ class PythonRequest:
         built: wheels that were made from sdists: where the bytes of each are, by file name.
         constraints: further version limits, for instance of `python.sdists`.
         offline: resolve from uv's cache alone.
+        network: variables by which a resolver that fetches by itself reaches the index.
     """
 
     requirements: tuple[Requirement, ...]
@@ -64,6 +65,7 @@ class PythonRequest:
     built: Mapping[str, Path] = field(default_factory=dict)
     constraints: tuple[str, ...] = ()
     offline: bool = False
+    network: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,9 @@ def _resolving(
         folder = Path(name)
         options, origins = _ask_versions(request, folder)
         index = request.index_url
-        with compiling(options, folder, index_url=index, host_python=host_python) as chosen:
+        with compiling(
+            options, folder, index_url=index, host_python=host_python, network=request.network
+        ) as chosen:
             resolver = _resolver(request)  # it asks uv too, and uv is at work already
 
             def finish() -> PythonResolution:
@@ -206,12 +208,19 @@ def _resolve_files(
             folder,
             index_url=request.index_url,
             host_python=host_python,
+            network=request.network,
         )
     except OfflineError:
         if request.offline:
             raise
         # An index without hashes makes uv download files to hash them.
-        compile_requirements(options, folder, index_url=request.index_url, host_python=host_python)
+        compile_requirements(
+            options,
+            folder,
+            index_url=request.index_url,
+            host_python=host_python,
+            network=request.network,
+        )
     return tomllib.loads((folder / "pylock.toml").read_text())
 
 

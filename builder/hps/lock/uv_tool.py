@@ -82,6 +82,7 @@ def compiling(
     *,
     index_url: str,
     host_python: str | None = None,
+    network: Mapping[str, str] | None = None,
 ) -> Iterator[Callable[[], None]]:
     """Run `uv pip compile` in a folder that holds its input and output files.
 
@@ -96,6 +97,7 @@ def compiling(
         folder: a private folder; the working directory.
         index_url: base address of the only index.
         host_python: interpreter that uv asks about itself, any version; this one by default.
+        network: variables by which uv reaches the index, beside those of the environment.
 
     Raises:
         ResolutionError, FetchError, OfflineError: when it is waited for, as `explain` tells them
@@ -109,7 +111,7 @@ def compiling(
         subprocess.Popen(
             [*line, *arguments],
             cwd=folder,
-            env=environment(os.environ) | {"UV_DEFAULT_INDEX": index_url},
+            env=environment(os.environ) | dict(network or {}) | {"UV_DEFAULT_INDEX": index_url},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,
@@ -134,9 +136,12 @@ def compile_requirements(
     *,
     index_url: str,
     host_python: str | None = None,
+    network: Mapping[str, str] | None = None,
 ) -> None:
     """Run `uv pip compile` to its end; see `compiling`."""
-    with compiling(arguments, folder, index_url=index_url, host_python=host_python) as finish:
+    with compiling(
+        arguments, folder, index_url=index_url, host_python=host_python, network=network
+    ) as finish:
         finish()
 
 

@@ -8,7 +8,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from urllib3.util.ssl_ import create_urllib3_context
 
 from hps.errors import UsageError
 from hps.store.cancellation import Cancellation, shut
+from hps.store.network import Network
 from hps.store.retry import Deadlines
 
 
@@ -38,29 +39,35 @@ class Exchange:
 current: ContextVar[Exchange] = ContextVar("exchange")
 
 
-def new_session(authority: Path | Sequence[Path] | None = None) -> requests.Session:
+def new_session(
+    authority: Path | Sequence[Path] | None = None, network: Network | None = None
+) -> requests.Session:
     """Open a session; proxies, netrc and certificate bundles are those of the environment.
 
     Args:
         authority: PEM files of certificates that are trusted beside them.
+        network: what a tool's settings add to them.
 
     Raises:
         UsageError: a file cannot be read, or holds no certificate.
     """
     authorities = [authority] if isinstance(authority, Path) else list(authority or ())
-    session = _Session()
+    network = network or Network()
+    session = _Session(network.proxies)
     session.headers["User-Agent"] = "hps"
     # `requests` reads REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, which win, by itself; this third name
     # is the one of OpenSSL, uv and pip.
-    session.verify = os.environ.get("SSL_CERT_FILE") or True
+    session.verify = os.environ.get("SSL_CERT_FILE") or network.bundle or True
+    session.cert = network.client_certificate
     session.mount("https://", _Adapter(authorities))
     session.mount("http://", _Adapter())
     return session
 
 
 class _Session(requests.Session):
-    def __init__(self) -> None:
+    def __init__(self, proxies: Mapping[str, str]) -> None:
         super().__init__()
+        self._proxies = proxies  # those of the base class lose against the environment
         self._environment: dict[tuple[str, str], Any] = {}
 
     def merge_environment_settings(
@@ -76,7 +83,7 @@ class _Session(requests.Session):
             self._environment[host] = found
         found = self._environment[host]
         return {
-            "proxies": {**found["proxies"], **(proxies or {})},
+            "proxies": {**found["proxies"], **self._proxies, **(proxies or {})},
             "stream": self.stream if stream is None else stream,
             "verify": found["verify"] if verify is None else verify,
             "cert": self.cert if cert is None else cert,

@@ -5,9 +5,11 @@ environment, as for pip. Follows RFC 9110 (semantics).
 """
 
 import re
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn, Self
+from urllib.parse import urlsplit
 
 import requests
 
@@ -15,6 +17,7 @@ from hps.errors import FetchError, NotFoundError
 from hps.store import local_file
 from hps.store import url as address
 from hps.store.cancellation import Cancellation
+from hps.store.network import Network
 from hps.store.retry import Deadlines
 from hps.store.transfer import Sink, Transfer
 from hps.store.transport import (
@@ -41,11 +44,19 @@ class Page:
 
 
 class Http:
-    """Fetches over http, https and file; safe to use from many threads."""
+    """Fetches over http, https and file; safe to use from many threads.
 
-    def __init__(self, deadlines: Deadlines | None = None) -> None:
+    Args:
+        deadlines: of each fetch.
+        network: what a tool's settings add to the environment.
+    """
+
+    def __init__(self, deadlines: Deadlines | None = None, network: Network | None = None) -> None:
         self._deadlines = deadlines or Deadlines()
-        self._transport = Transport()
+        self._network = network or Network()
+        self._transport = Transport(network=self._network)
+        self._lock = threading.Lock()
+        self._logins: dict[tuple[str, str, int], tuple[str, str] | None] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -108,6 +119,29 @@ class Http:
             self._persist(transfer, headers, self._deadlines, cancellation or Cancellation())
         return Page(bytes(body), transfer.media_type, transfer.location)
 
+    def asks_keyring(self, url: str) -> bool:
+        """Whether the keyring may be asked who we are: an address with its password needs none."""
+        return self._network.keyring is not None and urlsplit(url).password is None
+
+    def with_credentials(self, url: str) -> str:
+        """The address with the credentials that the keyring gave for it, if it was asked."""
+        if self._network.keyring is None or urlsplit(url).scheme not in {"http", "https"}:
+            return url
+        with self._lock:
+            known = self._logins.get(address.origin(url))
+        return url if known is None else address.with_userinfo(url, *known)
+
+    def _log_in(self, url: str) -> bool:
+        """Ask the keyring, once for each server; whether there is something new to try."""
+        keyring, place = self._network.keyring, address.origin(url)
+        if keyring is None or not self.asks_keyring(url):
+            return False
+        with self._lock:
+            if place in self._logins:
+                return False
+            self._logins[place] = found = keyring.credentials(url)
+        return found is not None
+
     def get(self, url: str, accept: str, limit: int) -> bytes:
         """The body of a small document; raises as `stream` does."""
         return self.page(url, accept, limit).body
@@ -120,9 +154,15 @@ class Http:
         cancellation: Cancellation,
     ) -> None:
         def attempt() -> None:
-            call = Call(url=transfer.url, headers={**headers, **transfer.range_headers()})
+            asked = self.with_credentials(transfer.url)
+            call = Call(url=asked, headers={**headers, **transfer.range_headers()})
             with self._transport.open(call, deadlines, cancellation) as (url, response):
-                receive(transfer, url, response, deadlines, cancellation)
+                refused = response.status_code == requests.codes.unauthorized
+                same = address.origin(url) == address.origin(call.url)
+                if not (refused and same and self._log_in(transfer.url)):
+                    receive(transfer, url, response, deadlines, cancellation)
+                    return
+            attempt()  # now as somebody
 
         self._transport.persist(
             Call(url=transfer.url),
@@ -187,7 +227,7 @@ def _refuse(response: requests.Response, title: str) -> NoReturn:
     credentials = status in {requests.codes.unauthorized, requests.codes.forbidden}
     raise FetchError(
         f"cannot fetch {title}: {said(response)}",
-        hint="put the credentials for this host into your netrc file"
+        hint="put the credentials for this host into your netrc file or your keyring"
         if credentials
         else "check the address, or use another mirror",
     )

@@ -43,6 +43,16 @@ def parse_uv(text: str) -> str | None:
     return _text((pip.get("index-url") if isinstance(pip, dict) else None) or data.get("index-url"))
 
 
+def parse_uv_keyring(text: str) -> str | None:
+    """`keyring-provider` of a uv.toml; raises as `parse_uv`."""
+    data = tomllib.loads(text)
+    pip = data.get("pip", {})
+    return _text(
+        (pip.get("keyring-provider") if isinstance(pip, dict) else None)
+        or data.get("keyring-provider")
+    )
+
+
 def _text(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise ValueError("an address is a string")
@@ -67,8 +77,8 @@ def pip_files(environment: Mapping[str, str], home: Path, prefix: Path, etc: Pat
     return found
 
 
-def parse_pip(texts: Iterable[str]) -> str | None:
-    """The index of pip.conf files, given in loading order.
+def parse_pip(texts: Iterable[str], key: str = "index-url") -> str | None:
+    """A setting of pip.conf files, given in loading order.
 
     Sections named after a command win over `[global]`, whatever file they are in.
 
@@ -83,8 +93,8 @@ def parse_pip(texts: Iterable[str]) -> str | None:
         except configparser.Error as error:
             raise ValueError(str(error).splitlines()[0]) from error
         for section in ("global", "download", "install"):
-            for key, value in parser.items(section) if parser.has_section(section) else ():
-                if key.lower().replace("_", "-").removeprefix("--") == "index-url" and value:
+            for name, value in parser.items(section) if parser.has_section(section) else ():
+                if name.lower().replace("_", "-").removeprefix("--") == key and value:
                     found[section] = value
     return found.get("install") or found.get("download") or found.get("global")
 

@@ -10,15 +10,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from hps.config.schema import Sources
 from hps.errors import FetchError
-from hps.store import apt_sources, index_settings
+from hps.store import apt_proxies, apt_sources, index_settings
 from hps.store import url as address
 from hps.store.apt_sources import AptEntry, Archive
+from hps.store.keyring import find_keyring
 from hps.store.machine import Machine, read, unreadable
+from hps.store.network import Network
 from hps.store.registry_address import RegistryAddress
 from hps.store.registry_origins import RegistryOrigins
 
@@ -31,6 +33,7 @@ class Origins:
         indexes: alias → address from the command line (`-p`), above all else.
         machine: whose settings decide when hps.toml does not.
         folder: what relative paths start from; the current one if not given.
+        ask_apt: tells what proxies apt uses.
     """
 
     def __init__(
@@ -40,26 +43,52 @@ class Origins:
         indexes: Mapping[str, str] | None = None,
         machine: Machine | None = None,
         folder: Path | None = None,
+        ask_apt: Callable[[Mapping[str, str]], dict[str, str]] = apt_proxies.ask_apt,
     ) -> None:
+        self._ask_apt = ask_apt
         self._sources = sources
         self._indexes = dict(indexes or {})
         self._machine = machine or Machine()
         self._folder = folder
         self._lock = threading.RLock()
-        self._found: dict[str, str] = {}
+        self._found: dict[str, tuple[str, ...]] = {}
         self._entries: list[AptEntry] | None = None
         self._registries = RegistryOrigins(sources.registries, self._machine)
 
-    def python_index(self, alias: str) -> str:
-        """The address of a Python index.
+    def python_indexes(self, alias: str) -> tuple[str, ...]:
+        """The addresses of a Python index, best first.
 
         Raises:
             FetchError: a configuration file cannot be read, or uv cannot be run.
         """
         with self._lock:
             if alias not in self._found:
-                self._found[alias] = self._python_index(alias)
+                self._found[alias] = self._python_indexes(alias)
             return self._found[alias]
+
+    def python_index(self, alias: str) -> str:
+        """The best address of a Python index; raises as `python_indexes`."""
+        return self.python_indexes(alias)[0]
+
+    def index_network(self) -> Network:
+        """How pip's settings say that indexes are reached.
+
+        Raises:
+            FetchError: a configuration file cannot be read.
+        """
+        proxy = self._pip("PIP_PROXY", "proxy")
+        return Network(
+            proxies={} if proxy is None else {"http": proxy, "https": proxy},
+            bundle=self._pip("PIP_CERT", "cert"),
+            client_certificate=self._pip("PIP_CLIENT_CERT", "client-cert"),
+            keyring=find_keyring(
+                self._keyring_provider(), self._machine.environment, self._index_addresses
+            ),
+        )
+
+    def archive_network(self) -> Network:
+        """How apt's settings say that Debian archives are reached."""
+        return Network(proxies=self._ask_apt(self._machine.environment))
 
     def registry(self, alias: str, repository: str) -> tuple[RegistryAddress, ...]:
         """Where the images of a repository may be asked for, best first.
@@ -99,44 +128,68 @@ class Origins:
             )
         return found
 
-    def _python_index(self, alias: str) -> str:
+    def _python_indexes(self, alias: str) -> tuple[str, ...]:
+        """What is given for this run stands alone; what hps.toml falls back to follows the rest."""
         environment = self._machine.environment
         source = self._sources.python.get(alias)
+        given = self._indexes.get(alias) or environment.get(
+            f"HPS_INDEX_{address.environment_name(alias)}"
+        )
+        if given:
+            return self._addresses(given.split())
         candidates: tuple[Callable[[], str | None], ...] = (
-            lambda: self._indexes.get(alias),
-            lambda: environment.get(f"HPS_INDEX_{address.environment_name(alias)}"),
             lambda: source.url if source else None,
             lambda: _uv_default(environment.get("UV_DEFAULT_INDEX")),
             lambda: environment.get("UV_INDEX_URL"),
             self._uv_setting,
             lambda: environment.get("PIP_INDEX_URL"),
-            self._pip_setting,
+            lambda: self._pip(None, "index-url"),
         )
-        for candidate in candidates:
-            if found := candidate():
-                return address.from_text(found, self._folder)
-        return ask_uv()
+        found = next((found for each in candidates if (found := each())), None)
+        return self._addresses([found or ask_uv(), *(source.fallbacks if source else ())])
+
+    def _addresses(self, texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(address.from_text(each, self._folder) for each in texts))
+
+    def _index_addresses(self) -> tuple[str, ...]:
+        with self._lock:
+            return tuple(each for found in self._found.values() for each in found)
+
+    def _keyring_provider(self) -> str | None:
+        environment = self._machine.environment
+        return (
+            environment.get("PIP_KEYRING_PROVIDER")
+            or environment.get("UV_KEYRING_PROVIDER")
+            or self._pip(None, "keyring-provider")
+            or self._uv(index_settings.parse_uv_keyring)
+        )
 
     def _uv_setting(self) -> str | None:
+        return self._uv(index_settings.parse_uv)
+
+    def _uv(self, parse: Callable[[str], str | None]) -> str | None:
         files = index_settings.uv_files(
             self._machine.environment, self._machine.home, self._machine.etc
         )
         for path, text in read(files):
             try:
-                if found := index_settings.parse_uv(text):
+                if found := parse(text):
                     return found
             except (ValueError, RecursionError) as error:
                 raise unreadable(path, str(error)) from error
         return None
 
-    def _pip_setting(self) -> str | None:
+    def _pip(self, variable: str | None, key: str) -> str | None:
+        """A setting of pip: its variable, else its files."""
         machine = self._machine
+        if variable is not None and (found := machine.environment.get(variable)):
+            return found
         files = index_settings.pip_files(
             machine.environment, machine.home, machine.prefix, machine.etc
         )
         texts = dict(read(files))
         try:
-            return index_settings.parse_pip(texts.values())
+            return index_settings.parse_pip(texts.values(), key)
         except ValueError as error:
             raise unreadable(list(texts)[-1], str(error)) from error
 

@@ -9,17 +9,18 @@ import html
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from hps.digest import Digest
-from hps.errors import FetchError, NotFoundError
+from hps.errors import FetchError, HpsError, NotFoundError
 from hps.store import url as address
 from hps.store.cancellation import Cancellation
 from hps.store.http import Http, Page
+from hps.store.mirrors import Mirrors
 from hps.store.request import Place, PythonOrigin
 
 JSON = "application/vnd.pypi.simple.v1+json"
@@ -28,6 +29,7 @@ ACCEPT = f"{JSON}, {HTML};q=0.2, text/html;q=0.1"
 LARGEST_PAGE = 64 << 20  # bytes; the largest page seen is about a tenth of it
 
 _FILE = re.compile(r"[^/\\\x00-\x1f]{1,255}\.(whl|zip|egg|exe|tar\.(gz|bz2|xz|Z)|tgz)")
+_ANY_PROJECT = "pip"  # asked for to see whether an index answers
 _TAG_START = re.compile(r"</?[a-zA-Z]")
 _VALUE = r"""(?:"([^"]*+)"|'([^']*+)'|([^\s>"'][^\s>]*+))"""
 _TAG = re.compile(rf"<(/?[a-zA-Z][^\s/>]*+)((?:=\s*+{_VALUE.replace('([', '(?:[')}?|[^=>]++)*+)>")
@@ -59,61 +61,152 @@ def normalise(project: str) -> str:
 
 
 class PythonIndex:
-    """One index; pages are fetched when they are asked for, and kept."""
+    """One index at one or several addresses; pages are fetched when they are asked for, and kept.
 
-    def __init__(self, alias: str, url: str, http: Http) -> None:
+    Args:
+        alias: of hps.toml.
+        urls: addresses, best first; an address that fails gives way to the next.
+        http: how they are reached.
+    """
+
+    def __init__(self, alias: str, urls: str | Sequence[str], http: Http) -> None:
         self._alias = alias
-        self._url = url
+        self._mirrors = Mirrors([urls] if isinstance(urls, str) else urls)
         self._http = http
         self._lock = threading.Lock()
-        self._pages: dict[str, Mapping[str, IndexFile]] = {}
+        self._pages: dict[tuple[int, str], Mapping[str, IndexFile]] = {}
 
     def files(
         self, project: str, cancellation: Cancellation | None = None
     ) -> Mapping[str, IndexFile]:
-        """All files of a project, by file name.
+        """All files of a project, by file name, as the first address has them that answers.
 
         Raises:
             NotFoundError: the index does not know the project.
             FetchError: it cannot be reached, or its answer cannot be read.
             IntegrityError: its answer is larger than 64 MiB.
         """
-        name = normalise(project)
-        with self._lock:
-            known = self._pages.get(name)
-        if known is not None:
-            return known
-        url = address.join(self._url, name) + "/"
-        try:
-            page = self._http.page(url, ACCEPT, LARGEST_PAGE, cancellation)
-        except NotFoundError as error:
-            raise NotFoundError(
-                f"the index {self._alias!r} at {address.redact(self._url)} has no project {name}",
-                hint=_hint(self._alias, name),
-            ) from error
-        found = parse_page(page, self._url)
-        with self._lock:
-            self._pages[name] = found
-        return found
+        tried: list[FetchError] = []
+        for number, url in self._mirrors.in_order():
+            try:
+                return self._files(number, url, normalise(project), cancellation)
+            except FetchError as error:
+                tried.append(error)
+        raise self._nowhere(normalise(project), tried)
+
+    def places(
+        self, origin: PythonOrigin, file: str, cancellation: Cancellation | None = None
+    ) -> Iterator[Place]:
+        """Where a file of a project is: a place at each address that lists it, best first.
+
+        Each address is asked when its place is wanted.
+
+        Raises:
+            NotFoundError: no address lists it.
+            FetchError: see `files`; raised when there is no place at all.
+        """
+        tried: list[FetchError] = []
+        found = False
+        for number, url in self._mirrors.in_order():
+            try:
+                listed = self._files(number, url, normalise(origin.project), cancellation)
+            except FetchError as error:
+                tried.append(error)
+                continue
+            if file not in listed:
+                tried.append(self._unlisted(url, normalise(origin.project), file))
+                continue
+            found = True
+            one = listed[file]
+            digest = Digest(one.sha256) if one.sha256 else None
+            yield Place(
+                f"index {self._alias!r} at {address.redact(url)}", one.url, digest, one.size
+            )
+        if not found:
+            raise self._nowhere(f"{origin.project} ({file})", tried)
 
     def place(
         self, origin: PythonOrigin, file: str, cancellation: Cancellation | None = None
     ) -> Place:
-        """Where a file of a project is.
+        """The first of `places`; raises as it does."""
+        return next(self.places(origin, file, cancellation))
+
+    def address(self) -> str:
+        """The first address that answers, for a resolver that fetches by itself.
+
+        Where the keyring had to be asked, with the credentials that it gave. Nothing is asked
+        when there is but one address and it needs no keyring.
 
         Raises:
-            NotFoundError: the index does not list it.
-            FetchError: see `files`.
+            FetchError: none answers.
         """
-        found = self.files(origin.project, cancellation).get(file)
-        if found is None:
+        mirrors = self._mirrors.in_order()
+        if len(mirrors) == 1 and not self._http.asks_keyring(mirrors[0][1]):
+            return mirrors[0][1]
+        tried: list[FetchError] = []
+        for number, url in mirrors:
+            try:
+                self._files(number, url, _ANY_PROJECT, None)
+            except NotFoundError:
+                pass  # it answers, and has not even this
+            except FetchError as error:
+                tried.append(error)
+                continue
+            return self._http.with_credentials(url)
+        raise self._nowhere(_ANY_PROJECT, tried)
+
+    def _files(
+        self, number: int, base: str, name: str, cancellation: Cancellation | None
+    ) -> Mapping[str, IndexFile]:
+        with self._lock:
+            known = self._pages.get((number, name))
+        if known is not None:
+            return known
+        url = address.join(base, name) + "/"
+        try:
+            page = self._http.page(url, ACCEPT, LARGEST_PAGE, cancellation)
+            found = parse_page(page, base)
+        except NotFoundError as error:
             raise NotFoundError(
-                f"the index {self._alias!r} at {address.redact(self._url)} lists "
-                f"{normalise(origin.project)}, but not {file}",
-                hint=_hint(self._alias, normalise(origin.project)),
-            )
-        digest = Digest(found.sha256) if found.sha256 else None
-        return Place(f"index {self._alias!r}", found.url, digest, found.size)
+                f"the index {self._alias!r} at {address.redact(base)} has no project {name}",
+                hint=_hint(self._alias, name),
+            ) from error
+        except FetchError:
+            self._mirrors.failed(number)
+            raise
+        with self._lock:
+            self._pages[number, name] = found
+        return found
+
+    def _unlisted(self, url: str, project: str, file: str) -> NotFoundError:
+        return NotFoundError(
+            f"the index {self._alias!r} at {address.redact(url)} lists {project}, but not {file}",
+            hint=_hint(self._alias, project),
+        )
+
+    def _nowhere(self, what: str, tried: Sequence[FetchError]) -> FetchError:
+        if len(tried) == 1:
+            return tried[0]
+        gone = all(isinstance(each, NotFoundError) for each in tried)
+        kind: type[FetchError] = NotFoundError if gone else FetchError
+        return kind(
+            f"none of the {len(tried)} addresses of the index {self._alias!r} has {what}",
+            details=tuple(each.message for each in tried),
+            hint="; or ".join(list(dict.fromkeys(each.hint for each in tried if each.hint))[:2]),
+        )
+
+
+def not_found(file: str, tried: Sequence[tuple[Place, HpsError]]) -> HpsError:
+    """One error for a file that no address could give."""
+    if len(tried) == 1:
+        return tried[0][1]
+    gone = all(isinstance(error, NotFoundError) for _, error in tried)
+    kind: type[FetchError] = NotFoundError if gone else FetchError
+    return kind(
+        f"cannot fetch {file} from any address of its index",
+        details=tuple(f"{place.label}: {error.message}" for place, error in tried),
+        hint="try again later, or use another mirror (docs/how-to/mirrors.md)",
+    )
 
 
 def _hint(alias: str, project: str) -> str:

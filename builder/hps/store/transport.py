@@ -25,6 +25,7 @@ from hps.store.cancellation import Cancellation
 from hps.store.connections import Exchange, current, new_session
 from hps.store.filesystem import PIECE
 from hps.store.foreign_text import printable
+from hps.store.network import Network
 from hps.store.retry import Deadlines, Pace, delay, is_retried, parse_retry_after
 
 _REDIRECTS = 10
@@ -103,13 +104,19 @@ class Transport:
     Args:
         netrc: whether the credentials of the user's netrc file are sent.
         authority: PEM files of certificates that are trusted beside those of the environment.
+        network: what a tool's settings add to the environment.
     """
 
     def __init__(
-        self, *, netrc: bool = True, authority: Path | Sequence[Path] | None = None
+        self,
+        *,
+        netrc: bool = True,
+        authority: Path | Sequence[Path] | None = None,
+        network: Network | None = None,
     ) -> None:
         self._netrc = netrc
         self._authority = authority
+        self._network = network or Network()
         self._idle: deque[requests.Session] = deque()
         self._unreachable: set[tuple[str, str, int]] = set()
 
@@ -190,7 +197,7 @@ class Transport:
         try:
             session = self._idle.pop()
         except IndexError:
-            session = new_session(self._authority)
+            session = new_session(self._authority, self._network)
         try:
             yield session
         finally:

@@ -70,6 +70,14 @@ def with_credentials_of(base: str, url: str) -> str:
     return urlunsplit(parts._replace(netloc=host))
 
 
+def with_userinfo(url: str, user: str, password: str) -> str:
+    """The address with these credentials in place of what it has (RFC 3986, section 3.2.1)."""
+    parts = split(url)
+    host = parts.netloc.rpartition("@")[2]
+    userinfo = f"{quote(user, safe='')}:{quote(password, safe='')}"
+    return urlunsplit(parts._replace(netloc=f"{userinfo}@{host}"))
+
+
 def redirected(url: str, location: str) -> str:
     """Where a redirect leads (RFC 9110, section 10.2.2).
 
