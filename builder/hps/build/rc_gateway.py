@@ -182,6 +182,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # connections that wait; a Unix socket refuses more at once
 
     def __init__(self, folder: str, gateway: Gateway) -> None:
         self.gateway = gateway

@@ -56,10 +56,17 @@ def accept(listener: socket.socket) -> None:
     """Serve connections as long as the process lives."""
     while True:
         inside, _ = listener.accept()
-        outside = socket.socket(socket.AF_UNIX)
+        threading.Thread(target=connect, args=(inside,), daemon=True).start()
+
+
+def connect(inside: socket.socket) -> None:
+    """Pass on one connection, both ways, until both have ended."""
+    with inside, socket.socket(socket.AF_UNIX) as outside:
         outside.connect(_DOOR)
-        for source, sink in ((inside, outside), (outside, inside)):
-            threading.Thread(target=pass_on, args=(source, sink), daemon=True).start()
+        answers = threading.Thread(target=pass_on, args=(outside, inside), daemon=True)
+        answers.start()
+        pass_on(inside, outside)
+        answers.join()
 
 
 def pass_on(source: socket.socket, sink: socket.socket) -> None:
