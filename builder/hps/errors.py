@@ -168,6 +168,12 @@ class UnsafeArchiveError(BuildError):
     reference = "archive-unsafe"
 
 
+class AuditError(BuildError):
+    """An image was built and lacks what it needs to run."""
+
+    reference = "audit-failed"
+
+
 class StoreError(BuildError):
     """The store cannot be written: full disk, read-only, no permission."""
 

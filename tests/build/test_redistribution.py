@@ -12,8 +12,10 @@ from hps.digest import Digest
 from hps.errors import ConfigError, NotRedistributableError, UsageError
 from hps.lock.records import (
     Artifact,
+    BaseLayer,
     Layer,
     LockedArchive,
+    LockedBase,
     LockedFile,
     LockedPipeline,
     LockedTarget,
@@ -221,6 +223,34 @@ def test_what_is_made_of_a_bound_artifact_stays_with_it() -> None:
         "weights bought": ("bought",),
     }
     assert held_steps(steps, leaving(CONFIG, TARGET, NAMES)) == {}
+
+
+def test_a_base_image_is_an_artifact_too() -> None:
+    toml = TOML.replace(
+        "[targets.gpu.debian]",
+        '[targets.gpu.base]\nimage = "vendor/cuda:11.8"\nlicence = "EULA"\n'
+        "redistributable = false\n[targets.gpu.debian]",
+    ).replace("[targets.gpu]", "[sources.registries.vendor]\n[targets.gpu]")
+    below = BaseLayer(
+        file="l",
+        sha256=hexadecimal("below"),
+        size=1,
+        media_type="application/vnd.oci.image.layer.v1.tar+gzip",
+        diff_id=hexadecimal("d"),
+    )
+    base = LockedBase(
+        registry="vendor",
+        repository="cuda",
+        tag="11.8",
+        manifest=hexadecimal("manifest"),
+        manifest_size=1,
+        config=hexadecimal("config"),
+        config_size=1,
+        layers=(below,),
+    )
+    config, target = parse(toml, "hps.toml"), TARGET.model_copy(update={"base": base})
+    assert leaving(config, target).held_by(digest("below")) == ("base",)
+    assert not leaving(config, target, ["base"]).held_by(digest("below"))
 
 
 def test_layers_and_steps_agree() -> None:

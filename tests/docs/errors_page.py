@@ -100,6 +100,7 @@ _ADVICE = {
     "interrupted": "run it again: it carries on",
     "not-reproducible": "`hps diff` shows what differs",
     "publish-failed": "look at Docker, the registry or the server that is named, then run it again",
+    "audit-failed": "what `hps audit elf` printed: add the library, or say who brings it",
     "not-redistributable": "`--include NAME`, if the licence lets you",
     "run-failed": "`docker logs`, or what the image wrote",
     "disk-unusable": "make room, or let the user of the monitor write there; it tries again",

@@ -18,7 +18,7 @@ from hps.config.schema import Config
 from hps.derivation.record import Step
 from hps.digest import Digest
 from hps.errors import ConfigError, NotRedistributableError, UsageError
-from hps.lock.records import Layer, LockedTarget, Sdist
+from hps.lock.records import Layer, LockedTarget, Package, Sdist
 
 # Inputs of steps whose bytes are found again in what comes out; the others only help to make it.
 _CONTENT = ("archive", "bytecode", "file", "sdist", "wheel")
@@ -39,7 +39,7 @@ class Bound:
     """
 
     name: str
-    kind: Literal["archive", "file", "python", "weights"]
+    kind: Literal["archive", "base", "file", "python", "weights"]
     member: str
     digests: frozenset[Digest]
     licence: str | None
@@ -151,11 +151,20 @@ def bound(config: Config, target: LockedTarget) -> tuple[Bound, ...]:
         ConfigError: a pattern of `not-redistributable` is that of no locked project.
     """
     return (
+        *_base(config, target),
         *_archives(config, target),
         *_files(config, target),
         *_python(config, target),
         *_weights(config, target),
     )
+
+
+def _base(config: Config, target: LockedTarget) -> Iterator[Bound]:
+    settings = config.targets[target.name].base
+    if settings is not None and not settings.redistributable and target.base is not None:
+        digests = frozenset(one.digest for one in target.base.layers)
+        key = f"targets.{target.name}.base"
+        yield Bound("base", "base", "base", digests, settings.licence, key)
 
 
 def _archives(config: Config, target: LockedTarget) -> Iterator[Bound]:
@@ -178,7 +187,8 @@ def _files(config: Config, target: LockedTarget) -> Iterator[Bound]:
 
 def _python(config: Config, target: LockedTarget) -> Iterator[Bound]:
     key = f"targets.{target.name}.python.not-redistributable"
-    packages = {one.name: one for one in (*target.wheels, *target.sdists)}
+    locked: tuple[Package, ...] = (*target.wheels, *target.sdists)
+    packages = {one.name: one for one in locked}
     found: set[str] = set()
     for pattern in config.targets[target.name].python.not_redistributable:
         fitting = fnmatch.filter(packages, canonicalize_name(pattern))
@@ -208,7 +218,7 @@ def _weights(config: Config, target: LockedTarget) -> Iterator[Bound]:
 
 
 def _holds(layer: Layer, one: Bound) -> bool:
-    return layer.kind == _LAYERS[one.kind] and one.member in layer.members
+    return layer.kind == _LAYERS.get(one.kind) and one.member in layer.members
 
 
 def _is_content(role: str) -> bool:

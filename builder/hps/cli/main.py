@@ -39,7 +39,11 @@ _VERBS = {
     "build": ("build", "Build images from hps.lock and prove that they come out as it says."),
     "run": ("run", "Start an image with bubblewrap or Docker."),
     "load": ("load", "Hand an image to a Docker daemon."),
+    "push": ("push", "Send the image of a target to registries, with its signatures."),
+    "pull": ("pull", "Fetch an image of a registry as a layout."),
+    "copy": ("copy", "Copy images between registries, layouts, archives and Docker."),
     "why": ("why", "Say which layer, artifact and requirement brought a file of an image."),
+    "audit": ("audit", "Check that an image holds every shared library that it needs."),
     "diff": ("diff", "Compare two locks: packages, digests, bytes that have to move."),
     "graph": ("graph", "Print the build graph of a target."),
     "export": ("export", "Write what other tools read: requirements.txt, pylock.toml."),
@@ -50,6 +54,7 @@ _VERBS = {
     "monitor": ("monitor", "Watch sources, verify what they offer, swap it into model servers."),
     "assemble": ("assemble", "Assemble packages of pipelines for servers and clients."),
     "rebuild": ("rebuild", "Build an image again, compare it, and sign that it is the same."),
+    "cache": ("cache", "Share layers with a team, and get what others have built."),
     "store": ("store", "Look at, verify, fill and clean the store."),
 }
 

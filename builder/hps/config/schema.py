@@ -108,14 +108,11 @@ Reference = Annotated[
 # An alias of [sources.registries], a repository (distribution-spec, "Pulling manifests"), and which
 # of its images: a tag, a digest, or both.
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-BaseReference = Annotated[
-    str,
-    StringConstraints(
-        pattern=rf"^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:/{_PART})+"
-        r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$",
-        max_length=512,
-    ),
-]
+BASE_REFERENCE = (
+    rf"^[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?(?:/{_PART})+"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})$"
+)
+BaseReference = Annotated[str, StringConstraints(pattern=BASE_REFERENCE, max_length=512)]
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 DriverVersion = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{2,3}(\.[0-9]{1,3}){1,2}$")]
 
@@ -243,6 +240,14 @@ class BaseImage(Table):
     image: BaseReference = Field(
         description="ALIAS/NAME:TAG, ALIAS/NAME@sha256:HEX, or both: ALIAS is a "
         "[sources.registries.ALIAS]. `hps lock` writes down what a tag names today."
+    )
+    licence: Text | None = Field(
+        None, description="SPDX expression or name of the licence, for people."
+    )
+    redistributable: bool = Field(
+        True,
+        description="false: its layers go to a shared cache, another registry or an export only "
+        "when they are asked for by name (`--include base`).",
     )
 
 

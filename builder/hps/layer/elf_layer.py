@@ -99,18 +99,29 @@ def _thing(fields: list[Any]) -> Thing:
         kind,
         link,
         size,
-        None if elf is None else _elf(*elf),
+        None if elf is None else _elf(elf),
         module,
         fault,
         None if note is None else base64.b64decode(note, validate=True),
     )
 
 
-def _elf(*fields: Any) -> Elf:
-    *simple, wants, defines = fields
-    simple[5] = tuple(simple[5])
+def _elf(fields: list[Any]) -> Elf:
+    bits, machine, kind, linker, soname, needed, rpath, runpath, default, wants, defines = fields
     versions = tuple((library, tuple(names)) for library, names in wants)
-    return Elf(*simple, versions, tuple(defines))
+    return Elf(
+        bits=bits,
+        machine=machine,
+        kind=kind,
+        interpreter=linker,
+        soname=soname,
+        needed=tuple(needed),
+        rpath=rpath,
+        runpath=runpath,
+        default_folders=default,
+        wants=versions,
+        defines=tuple(defines),
+    )
 
 
 def layer_things(
@@ -152,8 +163,8 @@ def _plain(layer: Path, where: str, spool: Path, limits: Limits) -> Path:
     with (
         damage(where),
         Spool(path) as plain,
-        window(layer, 0, packed) as file,
-        decompressed(file, codec) as stream,
+        window(layer, 0, packed) as source,
+        decompressed(source, codec) as stream,
     ):
         while piece := stream.read(PIECE):
             size += len(piece)
