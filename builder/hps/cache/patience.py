@@ -145,6 +145,15 @@ class PatientCache:
             self.refuse(f"{name}: {error.message}: {error.got}")
             return None
 
+    def has(self, parcel: Parcel) -> bool:
+        """Whether it says that the bytes of a parcel are there.
+
+        Raises:
+            GivenUpError: it did not answer, now or before.
+        """
+        with self._watched(self._patience):
+            return self.place.has(parcel.wire)
+
     def receive(
         self, output: Blob, store: Store, progress: Callable[[int], object] = lambda _: None
     ) -> bool:

@@ -57,6 +57,7 @@ class Pull:
         received: where traces go.
         caches: in the order in which they are asked.
         expectations: what may be asked for, and must come.
+        local: whether what is known here spares asking; without, nothing is kept either.
     """
 
     def __init__(
@@ -65,11 +66,14 @@ class Pull:
         received: Received,
         caches: Sequence[PatientCache],
         expectations: Mapping[Step, Expectation],
+        *,
+        local: bool = True,
     ) -> None:
         self._store = store
         self._received = received
         self._caches = caches
         self._expectations = expectations
+        self._local = local
         self._outputs: dict[Step, Outputs | None] = {}
         self._decisions: dict[Step, Decision] = {}
         self._told = Pulled()
@@ -165,11 +169,13 @@ class Pull:
         self._note(step, decision.outputs)
         self._decisions[step] = decision
         derivation = self._derivation(step)
-        if step not in self._expectations and derivation is not None:
+        if self._local and step not in self._expectations and derivation is not None:
             # It is a signpost: its outputs are never fetched, so nothing more has to be seen.
             self._received.keep(derivation.digest, decision)
 
     def _locally(self, derivation: Derivation) -> Outputs | None:
+        if not self._local:
+            return None
         own = self._store.traces.get(derivation.digest)
         return self._received.get(derivation.digest) if own is None else own
 

@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ from hps.cache.documents import (
     trace_name,
     trace_statement,
 )
-from hps.cache.expectation import Outputs
+from hps.cache.expectation import Expectation, Outputs
 from hps.cache.packing import SMALLEST, is_worth, pack
 from hps.cache.place import Place
 from hps.cache.pull import needs, ordered
@@ -99,7 +99,7 @@ class Push:
         self,
         steps: Iterable[Step],
         *,
-        proved: Collection[Step],
+        proved: Mapping[Step, Expectation],
         held: Mapping[Step, tuple[str, ...]],
         lent: Callable[[Digest], Outputs | None],
         watching: Callable[[Sequence[tuple[str, int]]], Watch],
@@ -108,7 +108,8 @@ class Push:
 
         Args:
             steps: of a target.
-            proved: steps whose outputs are sent too; others would never be fetched.
+            proved: steps whose outputs are sent too, and what locks say of them; the outputs of
+                other steps would never be fetched.
             held: steps of which nothing leaves, and the names that hold them back.
             lent: what others say of a derivation: leads on, and is not signed here.
             watching: told what may be sent (name, bytes); gives what takes events.
@@ -116,12 +117,19 @@ class Push:
         Raises:
             KeyUnusableError: the key may not sign traces, or cannot be reached.
             StoreCorruptError: an output is damaged; it was set aside and not sent.
-            NotReproducibleError: the place has another result that this very key has signed.
+            NotReproducibleError: what was made here is not what the lock says, or the place has
+                another result that this very key has signed.
             PublishError: the place takes nothing; what was sent before stays there.
         """
         begun = time.monotonic()
         self._signer.signer(TRACE)
         made = self._made(steps, lent)
+        for step, (_, outputs) in made.items():
+            if step in proved and not proved[step].fits(outputs):
+                raise NotReproducibleError(
+                    f"{step.label}: what was made here is not what hps.lock says",
+                    hint="hps build, which names the first path that differs",
+                )
         self._told.held = {step.label: names for step, names in held.items() if step in made}
         jobs = [step for step in made if step not in held]
         sizes = {

@@ -9,6 +9,7 @@ import click
 from hps.build import unchanged
 from hps.cli.challenge import challenge, challenge_options, check_options
 from hps.cli.options import (
+    cache_options,
     configured_signer,
     json_option,
     key_option,
@@ -55,6 +56,7 @@ _PARSED = ("hps.toml", "hps.lock")
     "--unsigned", is_flag=True, help="Do not sign, even where HPS_KEY or hps.toml names a key."
 )
 @challenge_options
+@cache_options
 @work_options
 @json_option
 @click.pass_context
@@ -80,6 +82,7 @@ def command(
     \b
     hps build --frozen            build all targets, refuse a stale lock
     hps build cpu --offline       use only what the store has
+    hps build cpu --no-cache      make what is missing, ask no shared cache for it
     hps build cpu --check         build again and compare byte for byte
     hps build cpu --platform linux/arm64
                                   of a target for several platforms, the image of this one alone
@@ -123,7 +126,7 @@ def _build(
     if context.params["unsigned"] and context.params["key"] is not None:
         raise click.UsageError("--unsigned and --key contradict each other")
     signer = None if context.params["unsigned"] else configured_signer(context)
-    attest = _attesting(signer, bench) if signer else None
+    attest = signing_with(signer, bench) if signer else None
     before = _look(bench)
     results = [
         build_group(bench, one, again=check, verify=bool(archive), output=layout, attest=attest)
@@ -176,7 +179,8 @@ def _write_archive(archive: Path, bench: "Workbench", built: "Built | BuiltIndex
     )
 
 
-def _attesting(signer: "AuthorisedSigner", bench: "Workbench") -> "Attesting":
+def signing_with(signer: "AuthorisedSigner", bench: "Workbench") -> "Attesting":
+    """Who signs what is built, under the name that hps.toml has for it."""
     from hps.build.platforms import Attesting
     from hps.release.attest import attesting, attesting_index
 
@@ -287,16 +291,35 @@ def _image_json(one: "Built | Made") -> dict[str, Any]:
     return {
         "digest": str(one.image.digest),
         "image_id": str(one.image.image_id),
-        "layers": [
-            {
-                "name": layer.name,
-                "diff_id": str(layer.blob.digest),
-                "size": layer.blob.size,
-                "locked": layer.locked,
-            }
-            for layer in one.layers
-        ],
+        "layers": [*_base_json(one), *_layers_json(one)],
     }
+
+
+def _base_json(one: "Built | Made") -> list[dict[str, Any]]:
+    """The layers of a base image, packed as they came: digest and size are those of the blob."""
+    layers = one.base.locked.layers if one.base else ()
+    return [
+        {
+            "name": f"base:{number}",
+            "diff_id": f"sha256:{layer.diff_id}",
+            "digest": str(layer.digest),
+            "size": layer.size,
+            "locked": True,
+        }
+        for number, layer in enumerate(layers, start=1)
+    ]
+
+
+def _layers_json(one: "Built | Made") -> list[dict[str, Any]]:
+    return [
+        {
+            "name": layer.name,
+            "diff_id": str(layer.blob.digest),
+            "size": layer.blob.size,
+            "locked": layer.locked,
+        }
+        for layer in one.layers
+    ]
 
 
 def _signed_by(signer: "AuthorisedSigner") -> dict[str, str]:

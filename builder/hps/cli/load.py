@@ -4,6 +4,7 @@ import click
 
 from hps.build.image import build
 from hps.cli.options import (
+    cache_options,
     json_option,
     platform_option,
     report,
@@ -18,6 +19,7 @@ from hps.oci.docker import load_layout
 @click.argument("target")
 @click.option("-t", "--tag", help="Name and tag in Docker (default: PROJECT:TARGET).")
 @platform_option
+@cache_options
 @work_options
 @json_option
 @click.pass_context

@@ -10,7 +10,8 @@ import click
 
 if TYPE_CHECKING:
     from hps.build.project import Project
-    from hps.build.workbench import Workbench
+    from hps.build.sharing import Asked
+    from hps.build.workbench import Progress, Workbench
     from hps.config.schema import Signing
     from hps.derivation.sandbox import Sandbox
     from hps.oci.reference import Reference
@@ -155,6 +156,29 @@ _SANDBOX = click.option(
 )
 
 
+def cache_option(function: F) -> F:
+    """`--cache`: which shared caches are asked."""
+    return click.option(
+        "--cache",
+        "caches",
+        multiple=True,
+        metavar="NAME|URL",
+        help="Ask this shared cache instead of all that hps.toml names: a name of it, an address "
+        "or the path of a folder; may be repeated.",
+    )(function)
+
+
+def cache_options(function: F) -> F:
+    """Options of every verb that builds from a lock."""
+    nobody = click.option("--no-cache", is_flag=True, help="Ask no shared cache.")
+    return cache_option(nobody(function))
+
+
+def store_option(function: F) -> F:
+    """`--store`: where blobs are."""
+    return _STORE(function)
+
+
 def fetch_options(function: F) -> F:
     """Options of every verb that fetches and runs nothing."""
     for option in (_STORE, _OFFLINE, _INDEX):
@@ -175,6 +199,9 @@ def workbench(context: click.Context) -> "Workbench":
     from hps.cli.progress import make_progress
 
     given = context.params
+    progress = make_progress()
+    if given.get("no_cache") and given.get("caches"):
+        raise click.UsageError("--cache and --no-cache contradict each other")
     return Workbench.open(
         project(context),
         store=given.get("store"),
@@ -183,8 +210,20 @@ def workbench(context: click.Context) -> "Workbench":
         jobs=given.get("jobs") or len(os.sched_getaffinity(0)),
         indexes=_indexes(given.get("indexes", ())),
         make_sandbox=_sandbox(given.get("sandbox", "bubblewrap")),
-        progress=make_progress(),
+        progress=progress,
+        caches=() if given.get("no_cache") else (given.get("caches") or None),
+        report=_report_to(progress),
     )
+
+
+def _report_to(progress: "Progress") -> "Callable[[Asked], None]":
+    def report_asked(asked: "Asked") -> None:
+        from hps.cli.cache_report import told
+
+        for line in told(asked):
+            progress.note(line)
+
+    return report_asked
 
 
 def _indexes(words: tuple[str, ...]) -> dict[str, str]:

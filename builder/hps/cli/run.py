@@ -33,7 +33,7 @@ from hps.build.serving import (
 )
 from hps.build.weights import configuration
 from hps.build.workbench import Workbench
-from hps.cli.options import platform_option, work_options, workbench
+from hps.cli.options import cache_options, platform_option, work_options, workbench
 from hps.lock.stale import fresh_target
 
 
@@ -107,6 +107,7 @@ from hps.lock.stale import fresh_target
     help="Seconds within which the server must be ready for --then.",
 )
 @platform_option
+@cache_options
 @work_options
 @click.pass_context
 def command(
