@@ -27,7 +27,7 @@ from hps.build.healing import healing
 from hps.build.image import check_wheels, index_lines, realise
 from hps.build.kept import asked_for, check_upgraded, keeps_debs, keeps_python
 from hps.build.platforms import differing, earlier
-from hps.build.resolvers import Choice, Chooser, chooser, recorded, with_resolvers
+from hps.build.resolvers import Choice, Chooser, chooser, with_resolvers
 from hps.build.workbench import Workbench
 from hps.config.chosen import chosen_pipelines, unused_weights
 from hps.config.platforms import base_name
@@ -94,7 +94,7 @@ def make_lock(
     if upgrade.packages:
         _check_upgraded(bench, names, old, upgrade)
     locked: dict[str, LockedTarget] = {}
-    by = {one.name: recorded(old, one) for one in old.targets} if old else {}
+    by = {one.name: old.resolver_of(one) for one in old.targets} if old else {}
     latest: dict[Name, Resolver] = {}
     if old is not None and dict(old.functions) != functions_of(old.targets):
         # The layers of all of them are other ones now; what was never locked stays so.

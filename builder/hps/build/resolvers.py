@@ -49,11 +49,6 @@ class Chooser:
     before: Resolver | None
 
 
-def recorded(old: Lock, target: LockedTarget) -> Resolver:
-    """Who chose the packages of a target."""
-    return target.resolver or old.resolver
-
-
 def resolver_name(choice: Choice, name: str, old: Lock | None) -> Name:
     """Who shall choose for a target. What pip-tools runs in cannot be its own choice."""
     if is_rc(name):
@@ -61,7 +56,7 @@ def resolver_name(choice: Choice, name: str, old: Lock | None) -> Name:
     if choice.name is not None or old is None:
         return choice.name or "uv"
     before = old.target(name)
-    return recorded(old, before).name if before else old.resolver.name
+    return old.resolver_of(before).name if before else old.resolver.name
 
 
 def chooser(
@@ -89,7 +84,7 @@ def chooser(
     """
     wanted = resolver_name(choice, name, old)
     locked = old.target(name) if old else None
-    before = recorded(old, locked) if old and locked else None
+    before = old.resolver_of(locked) if old and locked else None
     other = before is not None and before.name != wanted
     keeps = choice.keep or some_upgraded
     if wanted == "uv":

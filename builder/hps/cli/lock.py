@@ -7,7 +7,7 @@ import click
 from hps.build.locking import Upgrade, unused_note
 from hps.build.project import CONFIG, Project, write_atomically
 from hps.build.rc_locking import lock_targets
-from hps.build.resolvers import Choice, recorded
+from hps.build.resolvers import Choice
 from hps.cli.diff import show
 from hps.cli.options import json_option, project, report, wants_json, work_options, workbench
 from hps.config.chosen import unused_weights
@@ -93,7 +93,7 @@ def command(
             {
                 "changed": changed,
                 "targets": [target.name for target in lock.targets],
-                "resolvers": {one.name: recorded(lock, one).name for one in lock.targets},
+                "resolvers": {one.name: lock.resolver_of(one).name for one in lock.targets},
                 "unused_weights": list(unused_weights(bench.project.config)),
             }
         )

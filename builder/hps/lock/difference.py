@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from hps.lock.records import Artifact, Layer, Lock, LockedTarget
+from hps.lock.records import Artifact, Layer, Lock, LockedTarget, Resolver
 
 Change = Literal["added", "removed", "changed"]
 
@@ -51,6 +51,8 @@ def difference(old: Lock, new: Lock) -> Difference:
     total: dict[str, int] = {}
     for name in sorted({t.name for t in old.targets} | {t.name for t in new.targets}):
         before, after = old.target(name), new.target(name)
+        if before and after:
+            packages += _resolver(name, old.resolver_of(before), new.resolver_of(after))
         packages += _packages(name, before, after)
         if after is None:
             continue
@@ -58,6 +60,13 @@ def difference(old: Lock, new: Lock) -> Difference:
         moved |= {one.diff_id: one.size for one in after.layers if one.diff_id not in there}
         layers += _layers(name, before.layers if before else (), after.layers)
     return Difference(tuple(packages), tuple(layers), sum(moved.values()), sum(total.values()))
+
+
+def _resolver(target: str, old: Resolver, new: Resolver) -> Iterator[PackageChange]:
+    """Who chose, where it was another; what differs then need not have been published since."""
+    if old.name != new.name:
+        was, is_ = (f"{one.name} {one.version}" for one in (old, new))
+        yield PackageChange(target, "resolver", "python", "changed", was, is_)
 
 
 def _packages(

@@ -362,3 +362,7 @@ class Lock(Record):
     def target(self, name: str) -> LockedTarget | None:
         """The target of that name, if it is locked."""
         return next((target for target in self.targets if target.name == name), None)
+
+    def resolver_of(self, target: LockedTarget) -> Resolver:
+        """Who chose the Python packages of a target."""
+        return target.resolver or self.resolver

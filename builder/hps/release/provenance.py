@@ -54,7 +54,7 @@ def provenance(lock: Lock, target: LockedTarget, image: Image, *, builder: str) 
         "buildDefinition": {
             "buildType": BUILD_TYPE,
             "externalParameters": _external(lock, target, image, sealed),
-            "internalParameters": _internal(lock),
+            "internalParameters": _internal(lock, target),
             "resolvedDependencies": [
                 {"name": "hps.lock", "digest": _sha256(sealed)},
                 *_artifacts(target),
@@ -83,14 +83,14 @@ def _external(lock: Lock, target: LockedTarget, image: Image, sealed: Digest) ->
     }
 
 
-def _internal(lock: Lock) -> dict[str, Any]:
+def _internal(lock: Lock, target: LockedTarget) -> dict[str, Any]:
     """All that hps decides; the versions of what shapes bytes."""
     return {
         "codec": lock.codec,
         "functions": dict(lock.functions),
         "steps": [SBOM_KIND, TREES_KIND],
         "lock": {"version": lock.version, "revision": lock.revision},
-        "resolver": lock.resolver.model_dump(mode="json"),
+        "resolver": lock.resolver_of(target).model_dump(mode="json"),
     }
 
 
