@@ -6,12 +6,11 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from hps.build.workbench import Progress
 from hps.cli.sizes import size
 from hps.store.request import Event
 
 
-def make_progress() -> Progress:
+def make_progress() -> "Bars | Lines":
     """Bars when stderr is a terminal, else lines."""
     return Bars() if sys.stderr.isatty() else Lines()
 
@@ -37,10 +36,16 @@ class Lines:
 
     def fetching(self, files: Sequence[tuple[str, int]]) -> Callable[[Event], None]:
         """See Progress."""
+        return self._each("fetched", files)
 
+    def moving(self, files: Sequence[tuple[str, int]]) -> Callable[[Event], None]:
+        """See `hps.oci.moving.Watch`."""
+        return self._each("moved", files)
+
+    def _each(self, word: str, files: Sequence[tuple[str, int]]) -> Callable[[Event], None]:
         def watch(event: Event) -> None:
             if event.kind == "done":
-                self.note(f"fetched {files[event.index][0]} ({size(event.count)})")
+                self.note(f"{word} {files[event.index][0]} ({size(event.count)})")
 
         return watch
 
@@ -93,8 +98,15 @@ class Bars:
 
     def fetching(self, files: Sequence[tuple[str, int]]) -> Callable[[Event], None]:
         """See Progress."""
+        return self._each("fetching", files)
+
+    def moving(self, files: Sequence[tuple[str, int]]) -> Callable[[Event], None]:
+        """See `hps.oci.moving.Watch`."""
+        return self._each("moving", files)
+
+    def _each(self, word: str, files: Sequence[tuple[str, int]]) -> Callable[[Event], None]:
         total = sum(count for _, count in files)
-        task = self._bars.add_task("fetching", total=total or None, state="")
+        task = self._bars.add_task(word, total=total or None, state="")
         ended = 0
 
         def watch(event: Event) -> None:

@@ -49,7 +49,7 @@ def archive_pieces(
     layout = Layout(tuple(images), tuple(attachments), tuple(indexes))
     contents = documents(layout)
     blobs = {blob_name(layer.digest): layer for layer in layers(layout.all_images)}
-    for name in sorted([*_FOLDERS, *contents, *blobs]):
+    for name in sorted({*_FOLDERS, *contents, *blobs}):
         if name in contents:
             data = contents[name]
             yield _header(name, len(data), epoch) + data + _padding(len(data))

@@ -68,7 +68,9 @@ def write_layout(
             for name, data in contents.items():
                 _write(folder / name, data)
             for layer in layers(layout.all_images):
-                _place(blob_path(layer.digest), folder / blob_name(layer.digest), layer)
+                name = blob_name(layer.digest)
+                if name not in contents:  # strangers may attach what names a layer
+                    _place(blob_path(layer.digest), folder / name, layer)
             sync_folder(folder / "blobs" / "sha256")
             sync_folder(folder / "blobs")
     except OSError as error:

@@ -232,10 +232,25 @@ class RegistryClient:
         sent: Callable[[int], object] = lambda _: None,
     ) -> Placed:
         """See `WritableRegistry.upload`."""
-        with _publishing():
-            return BlobUpload(
-                self._connection, blob, content, mounts=mounts, sent=sent, chunk=self._chunk
-            ).run()
+        failed: list[FetchError] = []
+
+        def opened() -> BinaryIO:
+            try:
+                return content()
+            except FetchError as error:  # the fault of where it comes from, not of this registry
+                failed.append(error)
+                raise
+
+        upload = BlobUpload(
+            self._connection, blob, opened, mounts=mounts, sent=sent, chunk=self._chunk
+        )
+        try:
+            with _publishing():
+                return upload.run()
+        except PublishError:
+            if failed:
+                raise failed[0] from None
+            raise
 
     def put(self, document: ManifestDocument, tag: str | None = None) -> None:
         """See `WritableRegistry.put`."""

@@ -33,7 +33,8 @@ _DIGEST = re.compile(r"(?P<path>.*)@(?P<digest>sha256:[0-9a-f]{64})")
 # [HOST[:PORT]/]NAME:TAG as engines take it; the tag is not left out (distribution/reference).
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _DOCKER_NAME = re.compile(
-    rf"(?:[A-Za-z0-9.-]+(?::\d{{1,5}})?/)?{_PART}(?:/{_PART})*:\w[\w.-]{{0,127}}", re.ASCII
+    rf"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{{1,5}})?/)?{_PART}(?:/{_PART})*:\w[\w.-]{{0,127}}",
+    re.ASCII,
 )
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -83,9 +84,9 @@ def parse_place(text: str) -> ImagePlace:
     )
 
 
-def registry_place(text: str) -> ImagePlace:
+def registry_reference(text: str) -> Reference:
     """Read HOST/NAME[:TAG][@sha256:HEX] with or without docker:// before it; raises UsageError."""
-    return ImagePlace("docker", Reference.parse(text.removeprefix("docker://")))
+    return Reference.parse(text.removeprefix("docker://"))
 
 
 def docker_name(text: str) -> str:
@@ -104,7 +105,7 @@ def _docker(details: str, text: str) -> ImagePlace:
         raise UsageError(
             f"{printable(text, 300)!r} names nothing in a registry", expected=SPELLINGS["docker"]
         )
-    return registry_place(details.removeprefix("//"))
+    return ImagePlace("docker", Reference.parse(details.removeprefix("//")))
 
 
 def _local(transport: Transport, details: str, text: str) -> ImagePlace:
