@@ -3,8 +3,9 @@
 import pytest
 
 from hps.errors import LockStaleError
+from hps.lock import text
 from hps.lock.difference import difference
-from hps.lock.records import Layer, Lock
+from hps.lock.records import Layer, Lock, Resolver
 from hps.lock.stale import changes, fresh_target
 from tests.lock.test_text import HEX, lock, wheel
 
@@ -46,6 +47,25 @@ def test_an_upgrade_moves_its_own_layer_only() -> None:
 def test_added_and_removed_packages_are_named() -> None:
     found = difference(lock(wheel("a")), lock(wheel("b")))
     assert {(one.name, one.change) for one in found.packages} == {("a", "removed"), ("b", "added")}
+
+
+def test_another_resolver_is_named() -> None:
+    other = Resolver(name="pip-tools", version="7.6.2", flags=("--x",))
+    new = lock(wheel("a")).model_copy(update={"resolver": other})
+    (change,) = difference(lock(wheel("a")), new).packages
+    assert (change.kind, change.name, change.change) == ("resolver", "python", "changed")
+    assert change.new == "pip-tools 7.6.2"
+    newer = lock().resolver.model_copy(update={"version": "99"})
+    assert difference(lock(), lock().model_copy(update={"resolver": newer})).packages == ()
+
+
+def test_a_target_may_have_been_chosen_by_another_than_the_lock() -> None:
+    other = Resolver(name="pip-tools", version="7.6.2", flags=("--x",))
+    target = lock().targets[0].model_copy(update={"resolver": other})
+    new = lock().model_copy(update={"targets": (target,)})
+    assert new.resolver_of(target) == other
+    assert text.read(text.write(new)) == new
+    assert [one.kind for one in difference(lock(), new).packages] == ["resolver"]
 
 
 def test_changes_are_named_by_key_path() -> None:
