@@ -90,7 +90,7 @@ def build_group(
 
 
 def earlier(
-    old: Lock | None, made: Mapping[str, LockedTarget], name: str, platform: str
+    old: Lock | None, made: Mapping[str, LockedTarget], name: str, platform: str | None = None
 ) -> LockedTarget | None:
     """What a target keeps its choices from, as far as they fit: the versions of packages.
 
@@ -101,7 +101,7 @@ def earlier(
         old: the lock that is there.
         made: records that were made just now, by name.
         name: of the target.
-        platform: that it is for.
+        platform: that it is for; None where it makes no difference.
     """
     if old is not None and (own := old.target(name)):
         return own

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from hps.build.platforms import earlier
 from hps.build.rc_targets import is_rc, rc_target
 from hps.build.workbench import Workbench
 from hps.lock.python import Name, PythonResolver
@@ -55,7 +56,7 @@ def resolver_name(choice: Choice, name: str, old: Lock | None) -> Name:
         return "uv"
     if choice.name is not None or old is None:
         return choice.name or "uv"
-    before = old.target(name)
+    before = earlier(old, {}, name)
     return old.resolver_of(before).name if before else old.resolver.name
 
 
@@ -83,7 +84,7 @@ def chooser(
         BuildError, FetchError, IntegrityError: that image cannot be built.
     """
     wanted = resolver_name(choice, name, old)
-    locked = old.target(name) if old else None
+    locked = earlier(old, {}, name)
     before = old.resolver_of(locked) if old and locked else None
     other = before is not None and before.name != wanted
     keeps = choice.keep or some_upgraded
