@@ -8,6 +8,7 @@ import pytest
 from hps.config.schema import DebianSource, PythonSource, Sources
 from hps.errors import FetchError
 from hps.store.machine import Machine
+from hps.store.network import Network
 from hps.store.origins import Origins, ask_uv
 
 CONFIGURED = "https://toml.example.org/simple"
@@ -183,3 +184,46 @@ def test_without_any_mirror_the_error_says_what_to_write(
     assert caught.value.hint == (
         f"write {key} below [sources.debian.main], or set {variable} to the address"
     )
+
+
+def test_fallbacks_of_an_index_follow_whatever_the_machine_says(tmp_path: Path) -> None:
+    copies = ("https://a.example.org/simple", "https://b.example.org/simple")
+    made = Sources(python={"default": PythonSource(fallbacks=copies)})
+    write(tmp_path / "venv/pip.conf", f"[global]\nindex-url = {CONFIGURED}\n")
+    found = Origins(made, machine=machine(tmp_path)).python_indexes("default")
+    assert found == (CONFIGURED, *copies)
+    line = {"default": "https://line.example.org/simple  https://a.example.org/simple"}
+    given = Origins(made, machine=machine(tmp_path), indexes=line).python_indexes("default")
+    assert given == ("https://line.example.org/simple", "https://a.example.org/simple")
+
+
+def test_how_pip_reaches_indexes(tmp_path: Path) -> None:
+    write(
+        tmp_path / "etc/pip.conf",
+        "[global]\nproxy = http://ann:secret@proxy.example.org:3128\ncert = /etc/ours.pem\n"
+        "client-cert = /etc/us.pem\nkeyring-provider = disabled\n[install]\ncert = /etc/mine.pem\n",
+    )
+    network = Origins(sources(), machine=machine(tmp_path)).index_network()
+    proxy = "http://ann:secret@proxy.example.org:3128"
+    assert network.proxies == {"http": proxy, "https": proxy}
+    assert (network.bundle, network.client_certificate) == ("/etc/mine.pem", "/etc/us.pem")
+    assert network.keyring is None
+    assert "secret" not in repr(network)
+    environment = {"PIP_PROXY": "http://other.example.org", "PIP_CERT": "/one.pem"}
+    other = Origins(sources(), machine=machine(tmp_path, environment)).index_network()
+    assert other.proxies["https"] == "http://other.example.org"
+    assert other.bundle == "/one.pem"
+
+
+def test_what_another_tool_is_told_about_the_network(tmp_path: Path) -> None:
+    network = Network(proxies={"http": "http://p", "https": "http://q"}, bundle="/pip.pem")
+    told = network.environment({"NO_PROXY": "index.example.org"})
+    assert told == {
+        **{"http_proxy": "http://p", "HTTP_PROXY": "http://p"},
+        **{"https_proxy": "http://q", "HTTPS_PROXY": "http://q"},
+        **{"no_proxy": "", "NO_PROXY": "", "SSL_CERT_FILE": "/pip.pem"},
+    }
+    assert Network().environment({"REQUESTS_CA_BUNDLE": "/r.pem", "SSL_CERT_FILE": "/s.pem"}) == {
+        "SSL_CERT_FILE": "/r.pem"  # uv reads this name alone
+    }
+    assert Network().environment({"HTTPS_PROXY": "http://kept"}) == {}

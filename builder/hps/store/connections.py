@@ -36,6 +36,8 @@ class Exchange:
     late: bool = False
 
 
+_BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
 current: ContextVar[Exchange] = ContextVar("exchange")
 
 
@@ -59,7 +61,8 @@ def new_session(
     # is the one of OpenSSL, uv and pip.
     session.verify = os.environ.get("SSL_CERT_FILE") or network.bundle or True
     session.cert = network.client_certificate
-    session.mount("https://", _Adapter(authorities))
+    named = any(os.environ.get(name) for name in _BUNDLES) or network.bundle is not None
+    session.mount("https://", _Adapter(_trusting(authorities, system=not named)))
     session.mount("http://", _Adapter())
     return session
 
@@ -96,8 +99,8 @@ class _Session(requests.Session):
 class _Adapter(HTTPAdapter):
     """Uses connections that watch the clock, behind a proxy too."""
 
-    def __init__(self, authorities: Sequence[Path] = ()) -> None:
-        self._context = _trusting(authorities) if authorities else None
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -116,8 +119,16 @@ class _Adapter(HTTPAdapter):
         return pool
 
 
-def _trusting(authorities: Sequence[Path]) -> ssl.SSLContext:
+def _trusting(authorities: Sequence[Path], *, system: bool) -> ssl.SSLContext:
+    """What is trusted beside the bundle that the environment or `requests` names.
+
+    Args:
+        authorities: PEM files.
+        system: also what this machine's administrator trusts, as pip does, and uv when asked.
+    """
     context = create_urllib3_context()
+    if system:
+        context.load_default_certs()
     for authority in authorities:
         try:
             context.load_verify_locations(authority)

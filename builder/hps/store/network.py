@@ -46,15 +46,12 @@ class Network:
         found: dict[str, str] = {}
         for scheme in ("http", "https"):
             if scheme in self.proxies:
-                found |= dict.fromkeys((f"{scheme}_proxy", f"{scheme.upper()}_PROXY"), "")
-                found |= {
-                    f"{scheme}_proxy": self.proxies[scheme],
-                    f"{scheme.upper()}_PROXY": self.proxies[scheme],
-                }
+                names = (f"{scheme}_proxy", f"{scheme.upper()}_PROXY")
+                found |= dict.fromkeys(names, self.proxies[scheme])
         if found:
             found |= {"no_proxy": "", "NO_PROXY": ""}
-        names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-        bundle = next((inherited[name] for name in names if inherited.get(name)), self.bundle)
+        bundles = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+        bundle = next((inherited[name] for name in bundles if inherited.get(name)), self.bundle)
         if bundle:
             found["SSL_CERT_FILE"] = bundle
         if self.client_certificate:
