@@ -18,7 +18,8 @@ FILE = {"name": "f", "file": "x.tar", "path": "x.tar", "copy": [{"from": "a", "t
 def found(
     target: Mapping[str, Any], sources: Mapping[str, Any] | None = None
 ) -> list[tuple[str, str]]:
-    document = {"targets": {"cpu": target}}
+    below = {} if target.keys() & {"debian", "base"} else {"debian": {}}
+    document = {"targets": {"cpu": {**below, **target}}}
     if sources is not None:
         document["sources"] = dict(sources)
     return [(spelled(fault.path), fault.problem) for fault in faults(document)]
@@ -97,6 +98,22 @@ def test_a_debian_source_is_declared() -> None:
     assert found(target, {"debian": {"trixie": {}}}) == []
 
 
+def test_something_is_below_the_python_packages() -> None:
+    nothing = "nothing says what is below the Python packages"
+    assert [(one.path, one.problem) for one in faults({"targets": {"cpu": {}}})] == [
+        (("targets", "cpu"), nothing)
+    ]
+    assert found({"base": {"image": "hub/os:1"}}) == []
+    assert found({"base": {"image": "hub/os:1"}, "debian": {}}) == []
+
+
+def test_a_build_environment_over_a_base_needs_an_archive() -> None:
+    target = {"base": {"image": "hub/os:1"}, "build": {"packages": ["gcc"]}}
+    where, problem = "targets.cpu.build.packages", "there is no archive to take them from"
+    assert found(target) == [(where, problem)]
+    assert found({**target, "debian": {}}) == []
+
+
 def outside(**tables: Any) -> list[tuple[str, str]]:
     return [(spelled(fault.path), fault.problem) for fault in faults(tables)]
 
@@ -107,7 +124,7 @@ ARCHIVE, FOLDER = {"url": "https://example.org/a.tar"}, {"directory": "a"}
 def test_weights_and_pipelines_that_fit() -> None:
     weights = {"a": ARCHIVE, "b": FOLDER, "c": {"sha256": "0"}, "d": {"fallbacks": ["u"]}}
     pipelines = {"OCR": {"weights": ["a", "b"], "modules": {"X": "c"}}, "x": {"weights": ["d"]}}
-    target = {"cpu": {"pipelines": ["OCR"]}}
+    target = {"cpu": {"debian": {}, "pipelines": ["OCR"]}}
     assert outside(weights=weights, pipelines=pipelines, targets=target) == []
 
 
@@ -131,7 +148,7 @@ def test_pipelines_name_weights_that_are_there_once() -> None:
         "C": {"delivery": "layer"},
     }
     missing = "there is no [weights.b]"
-    target = {"cpu": {"pipelines": ["A", "D"]}}
+    target = {"cpu": {"debian": {}, "pipelines": ["A", "D"]}}
     assert outside(weights={"a": ARCHIVE}, pipelines=pipelines, targets=target) == [
         ("targets.cpu.pipelines", "there is no [pipelines.D]"),
         ("pipelines.A.weights", missing),

@@ -69,10 +69,15 @@ def tree_over(store: Store, root: Digest, layers: Sequence[Digest]) -> Path:
     base = base_tree(store, root)
     with store.new_tree(name) as folder:
         if not linked(store, base, folder):
-            with scratch(store) as room:
-                lay_down(_packed(store, root), folder, room)
+            fill(store, root, folder)
         unpack([store.path(layer) for layer in layers], folder)
     return made(store, name)
+
+
+def fill(store: Store, root: Digest, folder: Path) -> None:
+    """Unpack a base into an empty folder, for one that cannot have the files of its tree."""
+    with scratch(store) as room:
+        lay_down(_packed(store, root), folder, room)
 
 
 def linked(store: Store, tree: Path, folder: Path) -> bool:

@@ -21,9 +21,9 @@ from hps.derivation.record import Step
 from hps.derivation.scheduler import Lender, Outputs
 from hps.digest import Blob, Digest
 from hps.errors import LockError, NotReproducibleError, StoreError
-from hps.layer.base_root import BASE
 from hps.layer.index import IndexLine, first_difference, read_index
 from hps.layer.whiteout import hidden, is_below
+from hps.lock.base_image import BASE_LAYER
 from hps.lock.environment import with_environment
 from hps.lock.records import Layer, Lock, LockedBase, LockedTarget, Sdist
 from hps.lock.stale import fresh_target
@@ -471,9 +471,9 @@ def find(bench: Workbench, built: Built, pattern: str) -> list[Origin]:
     found: dict[str, list[tuple[str, IndexLine]]] = {}
     layers = [(layer.name, layer.index.digest) for layer in reversed(built.layers)]
     gone: set[str] = set()
-    for name, digest in layers + ([(BASE, built.base.index.digest)] if built.base else []):
+    for name, digest in layers + ([(BASE_LAYER, built.base.index.digest)] if built.base else []):
         for line in index_lines(bench, digest):
-            if name == BASE and is_below(line.path, gone):
+            if name == BASE_LAYER and is_below(line.path, gone):
                 continue
             if built.base and (path := hidden(line.path)):
                 gone.add(path)

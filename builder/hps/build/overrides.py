@@ -13,6 +13,7 @@ from hps.build.image import Built, Made, build
 from hps.build.workbench import Workbench
 from hps.digest import Digest
 from hps.layer.index import IndexLine, read_index
+from hps.lock.base_image import BASE_LAYER
 
 _END = b'",'  # of a path, or within one that has these two characters
 _PATH = re.compile(rb'\["((?:[^"\\]|\\.)*)"')
@@ -32,8 +33,9 @@ def find_overrides(bench: Workbench, built: Built | Made) -> list[Override]:
     """Compare the trees of an image with its other layers; reads their indexes, no payload."""
 
     def work(healed: bool) -> list[Override]:
-        layers = (build(bench, built.target) if healed else built).layers
-        digests = [(layer.name, layer.index.digest) for layer in layers]
+        one = build(bench, built.target) if healed else built
+        digests = [(BASE_LAYER, one.base.index.digest)] if one.base else []
+        digests += [(layer.name, layer.index.digest) for layer in one.layers]
         below = [(name, _lines(bench, digest)) for name, digest in digests if name != "trees"]
         trees = [digest for name, digest in digests if name == "trees"]
         return overrides(_lines(bench, trees[0]), below) if trees else []

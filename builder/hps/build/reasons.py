@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from hps.config.schema import Target
-from hps.lock.records import Deb, LockedTarget, LockedWeights, Package
+from hps.lock.base_image import BASE_LAYER
+from hps.lock.records import Deb, LockedBase, LockedTarget, LockedWeights, Package
 
 _DEPTH = 12
 
@@ -21,12 +22,23 @@ def reasons(
     """
     if locked is None:
         return ()
+    if locked.base is not None and layer == BASE_LAYER:
+        return _of_base(locked.base, owner)
     kinds: dict[str, str] = {one.name: one.kind for one in locked.layers}
     kinds["trees"] = "trees"  # made at each build, so hps.lock does not know it
     known = list(_entries(locked, config, owner))
     fitting = [lines for kind, lines in known if kind == kinds.get(layer)]
     others = [lines for _, lines in known]
     return next(iter((*fitting, *others)), _made(owner))
+
+
+def _of_base(base: LockedBase, owner: str) -> tuple[str, ...]:
+    """A path of the base image: whose it is there, and which image that is."""
+    whole = (f"base image {base.reference}", "asked for by hps.toml")
+    for deb in base.debs:
+        if deb.name == owner:
+            return (f"Debian package {deb.name} {deb.version} of the base image", *whole)
+    return whole
 
 
 def _made(owner: str) -> tuple[str, ...]:

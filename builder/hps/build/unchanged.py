@@ -125,5 +125,5 @@ def _blobs(answer: dict[str, Any]) -> list[str]:
     found = [answer["digest"], *(one["digest"] for one in answer["attachments"])]
     for image in answer.get("images", [answer]):
         found += [image["digest"], image["image_id"]]
-        found += [layer["diff_id"] for layer in image["layers"]]
+        found += [layer.get("digest", layer["diff_id"]) for layer in image["layers"]]
     return found

@@ -243,14 +243,12 @@ class Workbench:
 
     def origin(self, name: str, artifact: Artifact) -> Origin:
         """Where an artifact of a target comes from, as hps.toml says today."""
-        if isinstance(artifact, (Wheel, Sdist)):
-            return PythonOrigin(alias=artifact.index, project=artifact.name)
         if isinstance(artifact, Deb):
             return self._debian_origin(artifact)
         if isinstance(artifact, (BaseConfig, BaseLayer)):
             return self._base_origin(name, artifact)
-        if isinstance(artifact, LockedArchive) and artifact.index and artifact.project:
-            return PythonOrigin(alias=artifact.index, project=artifact.project)
+        if (project := _project(artifact)) is not None:
+            return project
         if (origin := self._weights_origin(name, artifact)) is not None:
             return origin
         target = self.project.target(name)
@@ -296,6 +294,15 @@ class Workbench:
             fallbacks=source.fallbacks,
             time=source.snapshot or self.project.config.lock.as_of,
         )
+
+
+def _project(artifact: Artifact) -> PythonOrigin | None:
+    """Where a file of a Python index comes from."""
+    if isinstance(artifact, (Wheel, Sdist)):
+        return PythonOrigin(alias=artifact.index, project=artifact.name)
+    if isinstance(artifact, LockedArchive) and artifact.index and artifact.project:
+        return PythonOrigin(alias=artifact.index, project=artifact.project)
+    return None
 
 
 def file_origin(root: Path, declared: Archive | PlainFile) -> FileOrigin:

@@ -72,7 +72,7 @@ def command(
 
     \b
     hps lock                      lock all targets
-    hps lock --check              is hps.lock what hps.toml asks for?
+    hps lock --check              is hps.lock what hps.toml asks for? have base images moved on?
     hps lock -P numpy             a newer numpy, all else as it is
     hps lock --as-of now          let the resolver see what was published until now
     hps lock --resolver pip-tools cpu
@@ -142,6 +142,11 @@ def _check(context: click.Context, opened: Project, targets: tuple[str, ...]) ->
         )
     if not wants_json(context):
         click.echo("hps.lock is what hps.toml asks for", err=True)
+    if any((target := lock.target(name)) and target.base for name in names):
+        from hps.build.base import moved_on
+
+        for line in moved_on(workbench(context), lock, names):
+            click.echo(f"note: {line}", err=True)
 
 
 def _set_time(opened: Project, text: str) -> None:

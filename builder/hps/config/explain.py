@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from hps.config.fault import Fault, choice, shown
 from hps.config.positions import KeyPath
-from hps.config.schema import Config
+from hps.config.schema import BASE_REFERENCE, Config
 
 _KINDS = {
     "bool_type": "true or false",
@@ -56,6 +56,7 @@ PATTERNS = {
     ),
     r"^(https?|file|s3|oci)://[^\x00-\x20]+$": "an address that begins with https://, http://, "
     "oci://, s3:// or file://",
+    BASE_REFERENCE: "ALIAS/NAME:TAG, ALIAS/NAME@sha256:… or ALIAS/NAME:TAG@sha256:…",
     r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$": "a key path: names with . between them",
     r"^[a-z_][a-z0-9_-]{0,31}$": "at most 32 of lower-case letters, digits, _ -",
     r"^[^\x00-\x1f]*$": "text without control characters",

@@ -42,6 +42,10 @@ device = "cpu"
 platform = "linux/amd64"
 python-version = "3.11" # what Debian bookworm carries
 
+# An image of a registry below everything else; the Debian packages are then laid over it.
+# [targets.cpu.base]
+# image = "hub/library/debian:bookworm" # hub is a [sources.registries.hub]
+
 # The operating system. Dependencies come along; what nobody depends on has to be named.
 [targets.cpu.debian]
 source = "bookworm"

@@ -16,11 +16,11 @@ from hps.digest import Digest
 from hps.errors import IntegrityError
 from hps.layer.index import IndexLine
 from hps.layer.unpack import Owned, unpack
+from hps.lock.base_image import BASE
 from hps.store.filesystem import explain
 
 _CODECS: Mapping[str, Codec] = {"tar": "none", "tar+gzip": "gz", "tar+zstd": "zst"}
 _IMPLIED = Owned(0o755, 0, 0)  # a folder that no layer names
-BASE = "base"  # owner of what no package of the base claims
 
 
 @dataclass(frozen=True, slots=True)

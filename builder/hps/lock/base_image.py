@@ -8,6 +8,8 @@ from hps.digest import Digest
 from hps.errors import LockError
 from hps.lock.records import BaseDeb, BaseProject, LockedBase
 
+BASE = "base"  # owner of what no package of a base claims
+BASE_LAYER = "base image"  # what its layers are called together; no layer of ours is called so
 REMOVED = "base:removed"  # the layer that takes things away; no project or archive is called so
 
 

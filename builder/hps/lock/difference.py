@@ -1,10 +1,10 @@
 """What changed between two locks: packages, digests, and the bytes that have to move."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from hps.lock.records import Artifact, Layer, Lock, LockedTarget, Resolver
+from hps.lock.records import Artifact, BaseLayer, Layer, Lock, LockedBase, LockedTarget, Resolver
 
 Change = Literal["added", "removed", "changed"]
 
@@ -47,6 +47,7 @@ def difference(old: Lock, new: Lock) -> Difference:
     packages: list[PackageChange] = []
     layers: list[LayerChange] = []
     there = {layer.diff_id for target in old.targets for layer in target.layers}
+    there |= {layer.sha256 for target in old.targets for layer in _base_layers(target)}
     moved: dict[str, int] = {}
     total: dict[str, int] = {}
     for name in sorted({t.name for t in old.targets} | {t.name for t in new.targets}):
@@ -57,9 +58,16 @@ def difference(old: Lock, new: Lock) -> Difference:
         if after is None:
             continue
         total |= {layer.diff_id: layer.size for layer in after.layers}
+        below = {layer.sha256: layer.size for layer in _base_layers(after)}
+        total |= below
+        moved |= {sha256: size for sha256, size in below.items() if sha256 not in there}
         moved |= {one.diff_id: one.size for one in after.layers if one.diff_id not in there}
         layers += _layers(name, before.layers if before else (), after.layers)
     return Difference(tuple(packages), tuple(layers), sum(moved.values()), sum(total.values()))
+
+
+def _base_layers(target: LockedTarget) -> tuple[BaseLayer, ...]:
+    return target.base.layers if target.base else ()
 
 
 def _resolver(target: str, old: Resolver, new: Resolver) -> Iterator[PackageChange]:
@@ -72,6 +80,7 @@ def _resolver(target: str, old: Resolver, new: Resolver) -> Iterator[PackageChan
 def _packages(
     target: str, old: LockedTarget | None, new: LockedTarget | None
 ) -> Iterator[PackageChange]:
+    yield from _bases(target, old.base if old else None, new.base if new else None)
     before, after = _artifacts(old), _artifacts(new)
     for kind, name in sorted(before.keys() | after.keys()):
         was, is_ = before.get((kind, name)), after.get((kind, name))
@@ -79,6 +88,32 @@ def _packages(
             continue
         change: Change = "added" if was is None else "removed" if is_ is None else "changed"
         yield PackageChange(target, kind, name, change, _version(was), _version(is_))
+
+
+def _bases(target: str, old: LockedBase | None, new: LockedBase | None) -> Iterator[PackageChange]:
+    """The base image, and what it provides: a tag that moved brings other packages."""
+    yield from _changed(target, "base", _base_image(old), _base_image(new))
+    debs = [{one.name: one.version for one in base.debs} if base else {} for base in (old, new)]
+    yield from _changed(target, "base-deb", *debs)
+    python = [{one.name: one.version for one in base.python} if base else {} for base in (old, new)]
+    yield from _changed(target, "base-python", *python)
+
+
+def _base_image(base: LockedBase | None) -> dict[str, str]:
+    if base is None:
+        return {}
+    tag = f"{base.tag}@" if base.tag else ""
+    return {f"{base.registry}/{base.repository}": f"{tag}{base.manifest[:12]}"}
+
+
+def _changed(
+    target: str, kind: str, old: Mapping[str, str], new: Mapping[str, str]
+) -> Iterator[PackageChange]:
+    for name in sorted(old.keys() | new.keys()):
+        was, is_ = old.get(name, ""), new.get(name, "")
+        if was != is_:
+            change: Change = "changed" if was and is_ else "removed" if was else "added"
+            yield PackageChange(target, kind, name, change, was, is_)
 
 
 def _artifacts(target: LockedTarget | None) -> dict[tuple[str, str], Artifact]:
