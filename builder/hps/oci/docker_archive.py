@@ -134,7 +134,7 @@ class DockerArchive:
             )
         data = b'{"images":' + read_document(path, opener=self._files.open) + b"}"
         images = parse(DockerManifest, path, data).images
-        found = [one for one in images if name is None or name in one.tags]
+        found = [one for one in images if name is None or any(_is(name, tag) for tag in one.tags)]
         if len(found) == 1:
             return found[0]
         there = [printable(tag) for one in images for tag in one.tags][:_SHOWN]
@@ -183,6 +183,12 @@ class DockerArchive:
 
     def _absent(self, what: str) -> NotFoundError:
         return NotFoundError(f"{self.name} has no {what}", hint="check the name")
+
+
+def _is(name: str, tag: str) -> bool:
+    """Whether a tag is meant; writers other than Docker put the name of its registry before."""
+    host, slash, rest = tag.partition("/")
+    return name == tag or (bool(slash) and "." in host and rest.removeprefix("library/") == name)
 
 
 def _check_name(path: Path, name: str, got: Digest) -> None:

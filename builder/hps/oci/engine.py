@@ -245,10 +245,11 @@ class Engine:
 
         with translated(PublishError, f"Docker does not hand over {name}"):
             try:
+                self.client.images.get(name)  # the other call answers 500 for what is not there
                 pieces = self.client.api.get_image(name)
-            except docker.errors.ImageNotFound as error:
+            except docker.errors.NotFound as error:
                 raise NotFoundError(
-                    f"Docker has no image {name}", hint="docker images lists what it has"
+                    f"Docker has no image {name}", hint="`docker images` lists what it has"
                 ) from error
         while True:
             with translated(PublishError, f"Docker does not hand over {name}"):
