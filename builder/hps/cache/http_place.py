@@ -129,7 +129,6 @@ class HttpPlace:
                 call = Call(url=url, method="PUT", headers=headers, body=sent)
                 with self._asked(call) as response:
                     if response.status_code not in _DONE:
-                        raise_if_passing(response)
                         _refuse(response, call)
 
         with _publishing():
@@ -146,6 +145,8 @@ class HttpPlace:
 
 def _refuse(response: requests.Response, call: Call) -> NoReturn:
     kind = ReadOnlyError if response.status_code in _READ_ONLY else PublishError
+    if kind is PublishError:
+        raise_if_passing(response)
     raise kind(
         f"cannot send {call.title}: {said(response)}",
         hint="a server that takes PUT there, or credentials for it in your netrc file; servers "

@@ -28,6 +28,7 @@ http {{
     client_max_body_size 0;
     location / {{ root {folder}; autoindex on; dav_methods PUT DELETE MOVE; }}
     location /put/ {{ alias {folder}/; autoindex on; dav_methods PUT; }}
+    location /shared/ {{ alias {folder}/; dav_methods PUT; create_full_put_path on; }}
     location /bare/ {{ alias {folder}/; autoindex on; etag off; max_ranges 0;
                        add_header Last-Modified ""; }}
     location /undated/ {{ alias {folder}/; autoindex on; add_header Last-Modified ""; }}
@@ -53,7 +54,8 @@ class Nginx:
 
     `/` is the folder as nginx serves it, `/bare/` without ETag, Last-Modified and ranges,
     `/undated/` without Last-Modified, `/unlisted/` without pages for folders, `/moved/` a
-    redirect to `/`. `/` takes PUT, DELETE and MOVE, `/put/` takes PUT alone.
+    redirect to `/`. `/` takes PUT, DELETE and MOVE, `/put/` takes PUT alone, `/shared/` makes
+    folders for it too.
     """
 
     folder: Path
