@@ -2,7 +2,7 @@
 
 import click
 
-from hps.build.image import build
+from hps.build.laid_out import laid_out
 from hps.cli.options import (
     cache_options,
     json_option,
@@ -32,9 +32,9 @@ def command(
     """
     bench = workbench(context)
     one = bench.project.one_target(target, platform)
-    built = build(bench, one, verify=True)
+    layout = laid_out(bench, (one,), verify=True)
     name = bench.project.reference(one)
-    image = load_layout(built.layout, name, tag=tag)
+    image = load_layout(layout, name, tag=tag)
     if wants_json(context):
         report({"name": tag or name, "image_id": image})
     else:

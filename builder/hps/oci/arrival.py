@@ -1,18 +1,13 @@
 """What has been surveyed, as the images of a layout or of Docker."""
 
-from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
-
 from hps.digest import Blob, Digest
 from hps.errors import UsageError
 from hps.oci.attachment import Attachment, fallback_index
 from hps.oci.documents import DOCUMENT_LIMIT
-from hps.oci.image import CONFIG_TYPE, MANIFEST_TYPE, Image, ImageLayer, manifest
+from hps.oci.image import CONFIG_TYPE, Image
 from hps.oci.image_reading import read_image, read_manifest
 from hps.oci.index import ImageIndex
 from hps.oci.layout_contents import Layout
-from hps.oci.packing import codec, oci_type, unpacked
 from hps.oci.registry import ManifestDocument
 from hps.oci.shipment import Shipment
 from hps.oci.source import Source
@@ -58,34 +53,6 @@ def image_of(source: Source, document: ManifestDocument, name: str | None) -> Im
     return read_image(where, document, data, name)
 
 
-def for_docker(source: Source, image: Image) -> tuple[Image, Mapping[Digest, Path]]:
-    """An image as engines before Docker 23 take it: no zstd, OCI's media types, the same image ID.
-
-    Returns:
-        The image, and where layers lie that had to be unpacked for it.
-
-    Raises:
-        UsageError: a layer is packed in a way that hps does not know.
-        ArchiveError, IntegrityError: one is damaged.
-    """
-    layers: list[ImageLayer] = []
-    files: dict[Digest, Path] = {}
-    for layer in image.layers:
-        if codec(layer.media_type) == "zst":
-            plain, path = _unpack(source, layer)
-            layers.append(plain)
-            files[plain.digest] = path
-        else:
-            layers.append(replace(layer, media_type=oci_type(layer.media_type)))
-    if layers == list(image.layers) and image.media_type == MANIFEST_TYPE:
-        return image, {}
-    document = manifest(image.config, layers)
-    return (
-        replace(image, manifest=document, layers=tuple(layers), media_type=MANIFEST_TYPE),
-        files,
-    )
-
-
 def _with_lists(shipment: Shipment) -> tuple[Attachment, ...]:
     """The companions, and the indexes by which readers of layouts find referrers."""
     subjects = (shipment.root, *shipment.children)
@@ -95,12 +62,3 @@ def _with_lists(shipment: Shipment) -> tuple[Attachment, ...]:
         if about:
             lists.append(fallback_index(subject, about))
     return (*shipment.companions, *lists)
-
-
-def _unpack(source: Source, layer: ImageLayer) -> tuple[ImageLayer, Path]:
-    where = f"the layer {layer.digest} of {source.registry.name}"
-    with source.store.writer() as writer, source.open(layer) as file:
-        for piece in unpacked(file, layer, where):
-            writer.write(piece)
-        blob = writer.commit(layer.diff_id)
-    return ImageLayer(blob.digest, blob.size), source.store.path(blob.digest)

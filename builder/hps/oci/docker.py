@@ -5,14 +5,17 @@ import os
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hps.derivation.emulation import emulated
 from hps.derivation.sandbox import Command
+from hps.digest import Digest
 from hps.errors import PublishError, SandboxError, UsageError
 from hps.oci.abandoned import Process
+from hps.oci.docker_form import for_docker
+from hps.oci.documents import open_regular
 from hps.oci.engine import Engine, Mount, mounts, translated
 from hps.oci.layout import read_layout
 from hps.oci.layout_contents import blob_name
@@ -47,8 +50,19 @@ def load_layout(layout: Path, name: str, *, tag: str | None = None, host: str | 
             expected=f"one of: {', '.join(sorted(str(image.reference) for image in images))}",
             got=name,
         )
-    with Engine.connect(host) as engine:
-        return engine.load(image, lambda digest: layout / blob_name(digest), tag=tag)
+    with (
+        Engine.connect(host) as engine,
+        tempfile.TemporaryDirectory(prefix=".hps-load-", dir=layout.parent) as folder,
+    ):
+        ready = image
+        files: Mapping[Digest, Path] = {}
+        if engine.find(image) is None:
+            ready, files = for_docker(
+                image, lambda layer: open_regular(layout / blob_name(layer.digest)), Path(folder)
+            )
+        return engine.load(
+            ready, lambda digest: files.get(digest, layout / blob_name(digest)), tag=tag
+        )
 
 
 class DockerSandbox:

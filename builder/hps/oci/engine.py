@@ -209,9 +209,9 @@ class Engine:
         """
         name = image.reference or str(image.image_id)
         with translated(PublishError, f"Docker did not take {name}"):
-            found = self._find(image)
+            found = self._found(image)
             said = "" if found else self._send(image, blob_path)
-            found = found or self._find(image)
+            found = found or self._found(image)
             if found is None:
                 raise PublishError(
                     f"Docker made something else of {name}",
@@ -223,6 +223,11 @@ class Engine:
             if tag is not None:
                 self._tag(found, tag)
         return found
+
+    def find(self, image: Image) -> str | None:
+        """The engine's ID of exactly this image, if it has it; raises PublishError."""
+        with translated(PublishError, "Docker does not tell its images"):
+            return self._found(image)
 
     def platform(self) -> str:
         """What it runs, for instance linux/amd64; raises PublishError."""
@@ -308,7 +313,7 @@ class Engine:
         repository, tag = docker.utils.parse_repository_tag(name)
         self.client.api.tag(image_id, repository, tag)
 
-    def _find(self, image: Image) -> str | None:
+    def _found(self, image: Image) -> str | None:
         """The engine's ID of exactly this image, if it has it."""
         import docker.errors  # noqa: PLC0415 - an extra, and slow to import
 

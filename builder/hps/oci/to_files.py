@@ -4,8 +4,10 @@ All of them appear whole or not at all. What is there already in the layout stay
 with one name the later one has it.
 """
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -14,8 +16,9 @@ from hps.digest import Digest
 from hps.errors import UsageError
 from hps.oci.archive import BlobPlace, write_archive
 from hps.oci.archive_files import is_tar
-from hps.oci.arrival import arrived, for_docker
+from hps.oci.arrival import arrived
 from hps.oci.attachment import Attachment, tag_subject
+from hps.oci.docker_form import for_docker
 from hps.oci.engine import Engine
 from hps.oci.image import Image
 from hps.oci.index import ImageIndex
@@ -83,21 +86,21 @@ class ArchiveDestination:
         path = self._path()
         layout = arrived(source, shipment, self.place.name)
         placed = _fetched(source, shipment, mover)
-        files: dict[Digest, Path] = {}
-        if self.place.transport == "docker-archive":
-            image, unpacked = for_docker(source, self._image(layout))
-            files.update(unpacked)
-            # Companions speak of the manifest: where that had to be another one, of nothing here.
-            kept = layout.attachments if image.digest == shipment.root.digest else ()
-            layout = Layout((image,), kept)
-        write_archive(
-            path,
-            layout.images,
-            _opening(source, layout.all_images, files),
-            epoch=self.epoch,
-            attachments=layout.attachments,
-            indexes=layout.indexes,
-        )
+        files: Mapping[Digest, Path] = {}
+        with _scratch(source) as folder:
+            if self.place.transport == "docker-archive":
+                image, files = for_docker(self._image(layout), source.open, folder)
+                # Companions speak of the manifest: where that is another one, of nothing here.
+                kept = layout.attachments if image.digest == shipment.root.digest else ()
+                layout = Layout((image,), kept)
+            write_archive(
+                path,
+                layout.images,
+                _opening(source, layout.all_images, files),
+                epoch=self.epoch,
+                attachments=layout.attachments,
+                indexes=layout.indexes,
+            )
         return _moved(self.place, shipment, placed)
 
     def plan(self, source: Source, shipment: Shipment, mover: Mover) -> Moved:
@@ -139,8 +142,12 @@ class DockerDestination:
         """
         image = only_image(arrived(source, shipment, None), str(self.place))
         placed = _fetched(source, shipment, mover)
-        ready, files = for_docker(source, image)
-        found = self.engine.load(ready, _opening(source, [ready], files), tag=self.place.name)
+        with _scratch(source) as folder:
+            ready = image
+            files: Mapping[Digest, Path] = {}
+            if self.engine.find(image) is None:
+                ready, files = for_docker(image, source.open, folder)
+            found = self.engine.load(ready, _opening(source, [ready], files), tag=self.place.name)
         return _moved(self.place, shipment, placed, image_id=found)
 
     def plan(self, source: Source, shipment: Shipment, mover: Mover) -> Moved:
@@ -206,6 +213,17 @@ def _fetched(source: Source, shipment: Shipment, mover: Mover) -> Sequence[tuple
     if source.is_remote:
         return mover.each(shipment.parts, _keep(source))
     return tuple((part, Placed.SENT) for part in shipment.parts)
+
+
+@contextlib.contextmanager
+def _scratch(source: Source) -> Iterator[Path]:
+    """A folder on the disk of the store, gone with the block or with the process."""
+    folder = source.store.workspace.new_path()
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wanted(source: Source, shipment: Shipment) -> Sequence[tuple[Part, Placed]]:
