@@ -99,6 +99,12 @@ class ResolutionError(LockError):
     reference = "resolution-impossible"
 
 
+class StackError(LockError):
+    """Parts of a GPU stack do not go together: driver, CUDA, cuDNN, TensorRT, what links them."""
+
+    reference = "stack-inconsistent"
+
+
 class ConflictError(LockError):
     """Two sources give different content for one path of an image."""
 

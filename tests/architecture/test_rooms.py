@@ -21,7 +21,7 @@ SERVER = sorted((ROOT / "server_env").rglob("*.py")) + sorted((ROOT / "sdk").rgl
 PURE = (
     "canonical.py digest.py errors.py config/schema.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py lock/records.py "
     "cache/acceptance.py cache/documents.py cache/expectation.py "
-    "lock/text.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
+    "lock/text.py lock/stack.py lock/stack_facts.py lock/stack_table.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
     "archive/paths.py archive/refusal.py archive/tar_header.py model/member_names.py "
     "model/artifact.py model/checksums.py model/donefile.py model/judge.py model/manifest.py model/paths.py model/policy.py "
     "model/probe.py model/refusal.py model/release.py monitor/history.py monitor/status.py "

@@ -420,6 +420,10 @@ def _with_layers(
     base = [graph.base] if graph.base else []
     done = realise(bench, target, [layer.step for layer in graph.layers] + base)
     check_wheels(target, graph, done)
+    if config.device == "gpu":
+        from hps.build.stack import check_stack  # noqa: PLC0415 - most targets have none
+
+        check_stack(bench, target, config, graph.layers, done)
     if old is not None and _same_layers(old, target, graph.layers, done):
         return target.model_copy(update={"layers": old.layers})
     indexes = [(layer.name, done[layer.step]["index"]) for layer in graph.layers]

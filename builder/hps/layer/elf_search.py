@@ -21,7 +21,7 @@ _CACHE_HEADER, _CACHE_ENTRY = 48, 24
 _CACHE_ENTRIES = 1 << 17
 _TOKEN = re.compile(r"\$(?:\{(ORIGIN|LIB|PLATFORM)\}|(ORIGIN|LIB|PLATFORM)(?![A-Za-z0-9_]))")
 # By OCI architecture: e_machine, Debian's folder of libraries, AT_PLATFORM.
-_MACHINES = {
+MACHINES = {
     "amd64": (62, "x86_64-linux-gnu", "x86_64"),
     "arm64": (183, "aarch64-linux-gnu", "aarch64"),
 }
@@ -118,7 +118,7 @@ class Linker:
         working_directory: str = "/",
     ) -> None:
         self._image = image
-        self.machine, folder, self._platform = _MACHINES[architecture]
+        self.machine, folder, self._platform = MACHINES[architecture]
         self._directory = working_directory
         debian = any(image.resolve(f"{top}/{folder}") for top in ("/usr/lib", "/lib"))
         self._lib = f"lib/{folder}" if debian else "lib64"
