@@ -3,7 +3,7 @@
 import click
 
 from hps.cli.options import json_option
-from hps.cli.transfers import MOUNT, PLATFORM, STORE, answer, copy_options, transfer
+from hps.cli.transfers import COMPRESS, MOUNT, PLATFORM, STORE, answer, copy_options, transfer
 
 
 @click.command("copy")
@@ -11,6 +11,7 @@ from hps.cli.transfers import MOUNT, PLATFORM, STORE, answer, copy_options, tran
 @click.argument("destination", metavar="DST")
 @PLATFORM
 @MOUNT
+@COMPRESS
 @copy_options
 @STORE
 @json_option

@@ -11,7 +11,7 @@ from hps.cli.options import (
     work_options,
     workbench,
 )
-from hps.cli.transfers import MOUNT, answer, copy_options, transfer
+from hps.cli.transfers import COMPRESS, MOUNT, answer, copy_options, transfer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     "than once.",
 )
 @MOUNT
+@COMPRESS
 @platform_option
 @copy_options
 @work_options

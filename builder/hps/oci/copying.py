@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from hps.errors import UsageError
 from hps.oci.moving import JOBS, Moved, Mover, Watch
@@ -12,6 +12,9 @@ from hps.oci.shipment import Shipment, survey
 from hps.oci.source import Connect, Source, open_source
 from hps.oci.transports import ImagePlace
 from hps.store.blobs import Store
+
+if TYPE_CHECKING:
+    from hps.oci.compressing import Packing
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # what Go calls them
 
@@ -36,6 +39,7 @@ class Wishes:
         dry: only say what would be done.
         mounts: repositories of the destination's registry that may have blobs of the image.
         jobs: blobs at once.
+        packing: of plain layers; None: all stays as it is, and so does the digest.
     """
 
     platform: str | None = None
@@ -43,6 +47,7 @@ class Wishes:
     dry: bool = False
     mounts: tuple[str, ...] = ()
     jobs: int = JOBS
+    packing: "Packing | None" = None
 
 
 def copy(
@@ -72,13 +77,20 @@ def copy(
         PublishError: the destination refused it.
         BuildError: a file cannot be written.
     """
+    if wishes.packing is not None and (wishes.dry or goal.transport.startswith("docker-")):
+        raise UsageError(
+            "layers are packed for registries, layouts and their archives, and never on trial",
+            got=f"{goal}, dry run" if wishes.dry else goal,
+            hint="leave --compress away",
+        )
     if origin == goal:
         raise UsageError(f"{origin} is both ends of the copy", hint="name another place")
     with (
         store.session(),
-        open_source(origin, store, connect) as source,
+        open_source(origin, store, connect) as opened,
         _open(goal, connect, wishes) as (destination, platform, abandon),
     ):
+        source = opened
         shipment = survey(
             source.registry,
             source.wanted,
@@ -87,6 +99,10 @@ def copy(
         )
         allow(shipment)
         mover = Mover(watch, wishes.jobs, (source.registry.abandon, abandon))
+        if wishes.packing is not None:
+            from hps.oci.compressing import compressed  # noqa: PLC0415 - few want it
+
+            source, shipment = compressed(source, shipment, wishes.packing, mover)
         return (destination.plan if wishes.dry else destination.take)(source, shipment, mover)
 
 
