@@ -92,7 +92,7 @@ def build_group(
 def earlier(
     old: Lock | None, made: Mapping[str, LockedTarget], name: str, platform: str | None = None
 ) -> LockedTarget | None:
-    """What a target keeps its choices from, as far as they fit: the versions of packages.
+    """What a target keeps its choices from, as far as they fit, under its name.
 
     That is its own record; else the one of the target when it had fewer platforms; else that of
     another platform, so that all platforms get the same versions where there are such.
@@ -108,7 +108,8 @@ def earlier(
     before = [] if old is None else list(old.targets)
     related = [one for one in (*before, *made.values()) if base_name(one.name) == base_name(name)]
     same = [one for one in related if one.platform == platform]
-    return next(iter([*same, *related]), None)
+    found = next(iter([*same, *related]), None)
+    return found and found.model_copy(update={"name": name})
 
 
 def differing(targets: Iterable[LockedTarget]) -> tuple[str, ...]:
