@@ -38,8 +38,8 @@ class TestFolder(PlaceContract):
         place = FolderPlace(tmp_path / "absent")
         with pytest.raises(FetchError, match="there is no folder"):
             place.read(NAME, 100)
-        place.write(NAME, b"{}")
-        assert place.read(NAME, 100) == b"{}"
+        place.prepare()
+        assert place.read(NAME, 100) is None
 
     def test_links_and_pipes_are_not_followed(self, place: Place, folder: Path) -> None:
         target = folder / f"{NAME}.json"
@@ -87,3 +87,5 @@ class TestFolder(PlaceContract):
         (tmp_path / "body").write_bytes(b"x")
         with pytest.raises(ReadOnlyError):
             FolderPlace(Path("/sys/kernel")).upload(blob(b"x"), tmp_path / "body")
+        with pytest.raises(ReadOnlyError):
+            FolderPlace(Path("/sys/kernel/cache")).prepare()

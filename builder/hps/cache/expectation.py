@@ -16,12 +16,12 @@ class Expectation:
         outputs: those whose digest and size are locked, by name.
         names: of all outputs, these and no others.
         check: says why the outputs, once they are all in the store, are not what was locked;
-            None when they are.
+            None when they are. Without it digest and size prove all of them.
     """
 
     outputs: Mapping[str, Blob]
     names: frozenset[str]
-    check: Callable[[Outputs], str | None] = lambda _: None
+    check: Callable[[Outputs], str | None] | None = None
 
     def fits(self, outputs: Outputs) -> bool:
         """Whether outputs are those that are locked, as far as digests tell."""

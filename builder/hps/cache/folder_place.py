@@ -22,7 +22,7 @@ class FolderPlace:
     """See `hps.cache.place.Place`. Every file appears whole, by a rename.
 
     Args:
-        root: made by the first who writes; its parent must be there.
+        root: made by the first who pushes.
     """
 
     def __init__(self, root: Path) -> None:
@@ -47,6 +47,13 @@ class FolderPlace:
             raise LimitError(f"{path} is too large", expected=f"at most {limit} bytes", got="more")
         return data
 
+    def prepare(self) -> None:
+        """See `Place`; makes the folder."""
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self._root, error) from error
+
     def write(self, document: str, data: bytes, names: tuple[Blob, ...] = ()) -> None:
         """See `Place`."""
         del names  # nobody collects a folder by what documents name
@@ -70,7 +77,7 @@ class FolderPlace:
 
     def upload(self, blob: Blob, content: Path) -> bool:
         """See `Place`."""
-        if self._root.is_dir() and self.has(blob):
+        if self.has(blob):
             return False
 
         def fill(file: BinaryIO) -> None:
@@ -130,12 +137,7 @@ class FolderPlace:
             with whole_file.replacing(path) as file:
                 fill(file)
         except OSError as error:
-            kind = ReadOnlyError if error.errno in _READ_ONLY else PublishError
-            raise kind(
-                f"cannot write {path}: {error.strerror or error}",
-                got=free_space(path),
-                hint="name another cache, or let somebody push who may write there",
-            ) from error
+            raise _unwritable(path, error) from error
 
 
 def _open(path: Path) -> BinaryIO | None:
@@ -158,6 +160,15 @@ def _take(file: BinaryIO, path: Path, most: int) -> bytes:
         return file.read(most)
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> PublishError:
+    kind = ReadOnlyError if error.errno in _READ_ONLY else PublishError
+    return kind(
+        f"cannot write {path}: {error.strerror or error}",
+        got=free_space(path),
+        hint="name another cache, or let somebody push who may write there",
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> FetchError:

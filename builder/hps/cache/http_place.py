@@ -63,6 +63,9 @@ class HttpPlace:
         except NotFoundError:
             return None
 
+    def prepare(self) -> None:
+        """See `Place`; a server makes its own folders."""
+
     def write(self, document: str, data: bytes, names: tuple[Blob, ...] = ()) -> None:
         """See `Place`."""
         del names  # a server collects nothing

@@ -44,6 +44,10 @@ class Place(Protocol):
         """
         ...
 
+    def prepare(self) -> None:
+        """Make ready for writing; called before anything else by who pushes."""
+        ...
+
     def write(self, document: str, data: bytes, names: tuple[Blob, ...] = ()) -> None:
         """Put a document there, over what has its name.
 

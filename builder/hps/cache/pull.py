@@ -169,8 +169,10 @@ class Pull:
         self._note(step, decision.outputs)
         self._decisions[step] = decision
         derivation = self._derivation(step)
-        if self._local and step not in self._expectations and derivation is not None:
-            # It is a signpost: its outputs are never fetched, so nothing more has to be seen.
+        expected = self._expectations.get(step)
+        seen = expected is None or expected.check is None
+        if self._local and seen and derivation is not None:
+            # Nothing more has to be seen: it is a signpost, or digests prove all of it.
             self._received.keep(derivation.digest, decision)
 
     def _locally(self, derivation: Derivation) -> Outputs | None:
@@ -238,7 +240,8 @@ class Pull:
     ) -> bool:
         emit(Event("start", index))
         fetched = all(self._fetch_one(blob, index, emit) for blob in outputs.values())
-        why = self._expectations[step].check(outputs) if fetched else None
+        check = self._expectations[step].check
+        why = check(outputs) if fetched and check is not None else None
         if why is not None:
             self._told.refused.append(f"{step.label}: {why}")
         if not fetched or why is not None:

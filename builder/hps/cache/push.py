@@ -123,6 +123,7 @@ class Push:
         """
         begun = time.monotonic()
         self._signer.signer(TRACE)
+        self._place.prepare()
         made = self._made(steps, lent)
         for step, (_, outputs) in made.items():
             if step in proved and not proved[step].fits(outputs):

@@ -75,6 +75,9 @@ class RegistryPlace:
                 )
             return client.read(blob, limit) if data is None else data
 
+    def prepare(self) -> None:
+        """See `Place`; a registry makes its own repositories."""
+
     def write(self, document: str, data: bytes, names: tuple[Blob, ...] = ()) -> None:
         """See `Place`."""
         client = self._client

@@ -60,6 +60,9 @@ class S3Place:
             return None
         return bytes(body)
 
+    def prepare(self) -> None:
+        """See `Place`; a bucket has no folders."""
+
     def write(self, document: str, data: bytes, names: tuple[Blob, ...] = ()) -> None:
         """See `Place`."""
         del names  # a bucket collects nothing by itself
