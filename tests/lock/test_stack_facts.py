@@ -163,4 +163,5 @@ def test_of_the_c_library_the_highest_is_told() -> None:
 )
 def test_any_bytes_of_a_note_are_read(path: str, data: bytes) -> None:
     found, asked = gather([note(path, data)])
-    assert all(one.version for one in (*found, *asked))
+    assert all(one.version for one in found)
+    assert all(one.version for one in asked)
