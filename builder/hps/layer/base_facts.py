@@ -97,8 +97,10 @@ def recorded(root: ImageRoot, folder: str, name: str) -> list[str]:
     Files outside of the folder (scripts) are told too; what leads out of the image is not.
     """
     found: list[str] = []
-    for path in root.files(folder, "/RECORD"):
-        info = path.removeprefix(f"{folder}/").removesuffix("/RECORD")
+    for path in root.files(folder, "RECORD"):
+        info, _, file = path.removeprefix(f"{folder}/").rpartition("/")
+        if file != "RECORD" or not info.endswith(".dist-info") or "/" in info:
+            continue
         metadata = root.read(f"{folder}/{info}/METADATA") or b""
         named = _named(metadata[:_HEAD])
         if named is None or named[0] != name:

@@ -116,7 +116,7 @@ def _document(fields: Mapping[str, Any]) -> Iterator[str]:
         for table in value if key == "targets" else [value]:
             yield ""
             yield f"[[{key}]]" if key == "targets" else f"[{key}]"
-            yield from _table(table)
+            yield from _table({k: v for k, v in table.items() if not isinstance(v, dict)})
             # What is a table of its own inside of one comes last: TOML 1.0, "Array of Tables".
             for name, inner in table.items():
                 if isinstance(inner, dict):
@@ -127,7 +127,7 @@ def _document(fields: Mapping[str, Any]) -> Iterator[str]:
 
 def _table(table: Mapping[str, Any]) -> Iterator[str]:
     for key, value in table.items():
-        if value is None or value == [] or isinstance(value, dict):
+        if value is None or value == []:
             continue
         if isinstance(value, list) and not isinstance(value[0], _SCALARS):
             yield f"{key} = ["
