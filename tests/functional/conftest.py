@@ -1,0 +1,21 @@
+"""Fixtures of several tests of whole processes."""
+
+from tests.build.base_lab import (
+    base_archive,
+    base_image,
+    base_lab,
+    base_layers,
+    base_registry,
+    empty_base_lab,
+    locked_base,
+)
+
+__all__ = [
+    "base_archive",
+    "base_image",
+    "base_lab",
+    "base_layers",
+    "base_registry",
+    "empty_base_lab",
+    "locked_base",
+]
