@@ -51,6 +51,8 @@ class DockerArchive:
     def __init__(self, files: ArchiveFiles, name: str | None = None) -> None:
         self._files = files
         image = self._choose(name)
+        if files.size(image.config) is None:
+            raise MalformedError(f"{files.root} has no {printable(image.config)}")
         path = files.root / image.config
         self._config = read_document(path, opener=files.open)
         _check_name(path, image.config, Digest.of(self._config))
