@@ -334,6 +334,7 @@ class HostileServer:
         self.tls = tls
         self.stopping = threading.Event()
         self.seen: list[Seen] = []
+        self.fallback: Behaviour | None = None  # for paths without a script, instead of 404
         self._scripts: dict[str, list[Behaviour]] = {}
         self._folders: dict[str, Path] = {}
         self._guard = threading.Lock()
@@ -392,7 +393,8 @@ class HostileServer:
             script = self._scripts.get(request.path)
             if script:
                 return script.pop(0) if len(script) > 1 else script[0]
-            return self._file(unquote(urlsplit(request.path).path)) or status(404)
+            found = self._file(unquote(urlsplit(request.path).path))
+            return found or self.fallback or status(404)
 
     def _file(self, path: str) -> Behaviour | None:
         for prefix, folder in self._folders.items():

@@ -19,7 +19,7 @@ def expectations(store: Store, locked: LockedTarget, graph: Graph) -> Mapping[St
     """The steps of a target whose outputs the lock proves, and what they have to be.
 
     A layer's tar is proved by its digest, its index by the marks of its entries. The wheel that an
-    sdist became is proved by its digest.
+    sdist became, and its file name, are proved by theirs.
     """
     found = {
         planned.step: Expectation(
@@ -31,7 +31,11 @@ def expectations(store: Store, locked: LockedTarget, graph: Graph) -> Mapping[St
     }
     wheels = {
         graph.sdists[sdist.name]: Expectation(
-            {"wheel": Blob(Digest(sdist.wheel_sha256), sdist.wheel_size)}, frozenset({"wheel"})
+            {
+                "wheel": Blob(Digest(sdist.wheel_sha256), sdist.wheel_size),
+                "name": Blob(Digest.of(sdist.wheel.encode()), len(sdist.wheel.encode())),
+            },
+            frozenset({"wheel", "name"}),
         )
         for sdist in locked.sdists
     }

@@ -23,6 +23,7 @@ from hps.errors import KeyUnusableError, UsageError
 if TYPE_CHECKING:
     from hps.build.share import Offered
     from hps.build.workbench import Workbench
+    from hps.cache.patience import PatientCache
     from hps.cache.push import Pushed
 
 
@@ -146,7 +147,7 @@ def pull(context: click.Context, /, *, targets: tuple[str, ...], **_: object) ->
     for one in asked if not wants_json(context) else ():
         for number, line in enumerate(told(one)):
             click.echo(line, err=number > 0)
-    _check_alive(one.caches for one in asked)
+    _check_alive(context, (one.caches for one in asked))
 
 
 @command.command("status")
@@ -175,7 +176,7 @@ def status(context: click.Context, /, *, targets: tuple[str, ...], **_: object) 
         )
         for why in one.cache.tally.refused:
             click.echo(f"not used: {why}", err=True)
-    _check_alive((one.cache,) for one in found)
+    _check_alive(context, ((one.cache,) for one in found))
 
 
 def _only(caches: Iterable[str]) -> str:
@@ -199,17 +200,21 @@ def _binds(bench: "Workbench", name: str, word: str) -> bool:
     )
 
 
-def _check_alive(groups: Iterable[Iterable[Any]]) -> None:
+def _check_alive(context: click.Context, groups: "Iterable[Iterable[PatientCache]]") -> None:
     """Raise FetchError when a cache was given up: it was asked for by name here."""
     from hps.errors import FetchError
 
     dead = {one.name: one.tally.given_up for each in groups for one in each if not one.alive}
     if dead:
-        raise FetchError(
+        error = FetchError(
             f"not all of the caches answered: {', '.join(dead)}",
             details=tuple(f"{name}: {why}" for name, why in dead.items()),
             hint="`hps build` goes on without them",
         )
+        if wants_json(context):  # stdout has its one document already
+            click.echo(str(error), err=True)
+            context.exit(error.exit_code)
+        raise error
 
 
 def _pushed(name: str, done: "Pushed") -> list[str]:
