@@ -6,9 +6,10 @@ from collections.abc import Generator
 import pytest
 
 from tests.build.laboratory import base, debian_archive, debs, lab, shared
+from tests.build.rc_laboratory import rc_base, rc_lab
 from tests.dockerd import docker_host
 
-__all__ = ["base", "debian_archive", "debs", "docker_host", "lab", "shared"]
+__all__ = ["base", "debian_archive", "debs", "docker_host", "lab", "rc_base", "rc_lab", "shared"]
 
 # A shell without job control starts what it puts in the background with SIGINT ignored, and all
 # children inherit that: the tests that interrupt hps would wait for ever.
