@@ -30,7 +30,7 @@ PURE = (
     "monitor/words.py monitor/reasons.py monitor/page/markup.py monitor/page/render.py "
     "publish/precedence.py "
     "store/registry_address.py store/registry_docker.py store/registry_containerd.py "
-    "store/registry_containers.py store/settings_toml.py store/network.py "
+    "store/registry_containers.py store/settings_toml.py store/network.py store/export_manifest.py "
     "layer/entry.py oci/image.py build/graph.py build/redistribution.py build/elf_audit.py layer/elf.py layer/elf_image.py layer/elf_search.py build/kept.py build/reasons.py "
     "build/licences.py build/sbom.py release/provenance.py sdk/catalogue.py "
     "sdk/config_pbtxt.py sdk/package.py sdk/wheel.py"

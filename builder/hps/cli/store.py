@@ -1,4 +1,4 @@
-"""`hps store`: look at, verify, fill and clean the store."""
+"""`hps store`: look at, verify, fill, carry and clean the store."""
 
 import contextlib
 import json
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hps.cli.store_carry import export, import_
 from hps.digest import Digest
 from hps.errors import StoreCorruptError, UsageError
 
@@ -40,7 +41,7 @@ def _digest(text: str) -> Digest:
 )
 @click.pass_context
 def command(context: click.Context, folder: Path | None) -> None:
-    """Look at, verify, fill and clean the store."""
+    """Look at, verify, fill, carry and clean the store."""
     from hps.store.blobs import Store
     from hps.store.place import default_root
 
@@ -96,7 +97,7 @@ def verify(context: click.Context, *, as_json: bool) -> None:
 
     store = _store(context)
     total = sum(stored.blob.size for stored in store.list_blobs())
-    with _progress(total) as progress:
+    with progress_of("hash", total) as progress:
         report = verify_store(store, progress=progress)
     if _wants_json(context, as_json=as_json):
         click.echo(json.dumps(_verify_facts(report), indent=2))
@@ -180,6 +181,10 @@ def path(context: click.Context, digest: Digest) -> None:
     click.echo(str(_store(context).path(digest)))
 
 
+command.add_command(export)
+command.add_command(import_)
+
+
 def _store(context: click.Context) -> "Store":
     store: Store = context.meta["hps.store"]
     return store
@@ -195,18 +200,18 @@ def _tell_wait() -> None:
 
 
 @contextlib.contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None] | None]:
+def progress_of(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal; one line elsewhere."""
     if not sys.stderr.isatty():
-        click.echo(f"hashing {total} bytes", err=True)
-        yield None
+        click.echo(f"{what}: {total} bytes", err=True)
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
 
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("verify", total=total)
+        task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)
 
 
