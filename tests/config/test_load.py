@@ -223,3 +223,14 @@ def test_a_torn_file_is_a_config_or_a_config_error(data: st.DataObject) -> None:
     with pytest.raises(ConfigError) as caught:
         parse("".join(kept), "hps.toml")
     assert all(detail.startswith("hps.toml:") for detail in caught.value.details)
+
+
+@pytest.mark.parametrize("text", ["new", "525", "525.60.13.1", "v525.60", "525.60.0x", "0525.60"])
+def test_what_is_no_driver(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"targets\.cpu\.driver"):
+        config(f'[targets.cpu]\ndriver = "{text}"\n')
+
+
+@pytest.mark.parametrize("text", ["450.80.02", "525.60.13", "580.65", "1000.1.1"])
+def test_what_is_a_driver(text: str) -> None:
+    assert config(f'[targets.cpu]\ndriver = "{text}"\n').targets["cpu"].driver == text
