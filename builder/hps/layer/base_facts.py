@@ -92,9 +92,10 @@ def _named(metadata: bytes) -> tuple[str, str] | None:
 
 
 def recorded(root: ImageRoot, folder: str, name: str) -> list[str]:
-    """The files of an installed package by its RECORD, as paths of the image; [] without one.
+    """What goes away with an installed package, by its RECORD; [] without one.
 
-    Files outside of the folder (scripts) are told too; what leads out of the image is not.
+    Files outside of the folder (scripts) go too, and so do bytecode of what goes and folders that
+    would be empty; what is neither in the folder nor below /usr/local stays.
     """
     found: list[str] = []
     for path in root.files(folder, "RECORD"):
@@ -109,7 +110,37 @@ def recorded(root: ImageRoot, folder: str, name: str) -> list[str]:
         found += [place for line in text.splitlines() if (place := _recorded(folder, line))]
         found += [one for one in root.files(f"{folder}/{info}") if one not in found]
     safe = ("usr/local/", f"{folder}/")  # a RECORD must not lead to what is somebody else's
-    return sorted({one for one in found if one.startswith(safe) and root.holds(one)})
+    gone = {one for one in found if one.startswith(safe) and root.holds(one)}
+    gone |= {compiled for one in gone for compiled in _bytecode(root, one)}
+    return _topmost(root, gone, folder)
+
+
+def _bytecode(root: ImageRoot, path: str) -> Iterator[str]:
+    """The compiled forms of a source file (PEP 3147)."""
+    parent, _, name = path.rpartition("/")
+    stem, dot, suffix = name.rpartition(".")
+    if dot and suffix == "py":
+        cache = f"{parent}/__pycache__"
+        yield from (
+            f"{cache}/{one}"
+            for one in root.names(cache)
+            if one.startswith(f"{stem}.") and one.endswith(".pyc")
+        )
+
+
+def _topmost(root: ImageRoot, gone: set[str], folder: str) -> list[str]:
+    """Paths that go, and in place of all that is in a folder the folder itself."""
+    parents = {parent for path in gone for parent in _above(path, folder)}
+    for parent in sorted(parents, key=lambda one: -one.count("/")):
+        if all(f"{parent}/{name}" in gone for name in root.names(parent)):
+            gone.add(parent)
+    return sorted(path for path in gone if posixpath.dirname(path) not in gone)
+
+
+def _above(path: str, folder: str) -> Iterator[str]:
+    """The folders above a path that lie in another."""
+    while (path := posixpath.dirname(path)).startswith(f"{folder}/"):
+        yield path
 
 
 def _recorded(folder: str, line: str) -> str | None:

@@ -73,6 +73,13 @@ class ImageRoot:
             return None
         return (self._folder / place).read_bytes()
 
+    def names(self, folder: str) -> list[str]:
+        """What lies in a folder, sorted; nothing where there is none."""
+        place = self.resolve(folder)
+        if place is None or not stat.S_ISDIR(self._mode(place) or 0):
+            return []
+        return sorted(one.name for one in (self._folder / place).iterdir())
+
     def files(self, folder: str, suffix: str = "") -> list[str]:
         """Regular files below a folder, sorted, whose names end so; links are not followed."""
         place = self.resolve(folder)
