@@ -87,6 +87,7 @@ class TokenServer:
         authority: signs the tokens; the registry trusts it.
         users: name to password; nobody else gets a token.
         identity: an identity token that stands for one of the users.
+        secret: repositories for which nobody gets a token.
     """
 
     authority: Authority
@@ -94,6 +95,7 @@ class TokenServer:
     identity: str = ""
     lifetime: int = 300
     scopes: list[str] = field(default_factory=list)
+    secret: frozenset[str] = frozenset()
 
     def answer(self) -> Behaviour:
         def behave(exchange: Exchange) -> None:
@@ -103,7 +105,7 @@ class TokenServer:
             if form and form["refresh_token"] == [self.identity] and self.identity:
                 scope = form["scope"][0]
             elif not form and self._knows(exchange.headers.get("Authorization", "")):
-                scope = query["scope"][0]
+                scope = " ".join(query["scope"])
             else:
                 exchange.head(401, {"Content-Length": "0"})
                 return
@@ -116,7 +118,7 @@ class TokenServer:
 
     def token(self, scope: str) -> str:
         """A JWT as docker-registry reads it (RFC 7519, RFC 7518 section 3.4)."""
-        kind, name, actions = scope.split(":")
+        wanted = [one.split(":") for one in scope.split(" ")]
         now = int(time.time())
         certificate = x509.load_pem_x509_certificate(self.authority.certificate.read_bytes())
         der = certificate.public_bytes(serialization.Encoding.DER)
@@ -129,7 +131,11 @@ class TokenServer:
             "nbf": now - 10,
             "iat": now,
             "jti": os.urandom(8).hex(),
-            "access": [{"type": kind, "name": name, "actions": actions.split(",")}],
+            "access": [
+                {"type": kind, "name": name, "actions": actions.split(",")}
+                for kind, name, actions in wanted
+                if name not in self.secret
+            ],
         }
         text = ".".join(_encode(json.dumps(each).encode()) for each in (header, claims))
         key = serialization.load_pem_private_key(self.authority.key.read_bytes(), None)
