@@ -108,7 +108,8 @@ class SandboxedPipCompile:
 
     def _command(self, question: Question, inputs: Mapping[str, Path], output: Path) -> Command:
         asked = {"options": question.options, "inputs": question.inputs}
-        interpreter = Scheme.debian(self.locked.python_version).interpreter
+        base = self.locked.base.interpreter if self.locked.base else None
+        interpreter = Scheme.of(self.locked.python_version, base).interpreter
         return Command(
             argv=[interpreter, "-I", "/in/rc_program.py", json.dumps(asked)],
             root=self.root,
