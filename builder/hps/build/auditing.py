@@ -18,7 +18,7 @@ def audit_image(bench: Workbench, name: str, *, large: int) -> tuple[Built, Audi
 
     Args:
         bench: the tools.
-        name: of the target.
+        name: of the target, for one platform.
         large: bytes from which an unused library is told.
 
     Raises:
@@ -51,8 +51,9 @@ def image_linker(image: ElfImage, built: Built) -> Linker:
 def owners(bench: Workbench, built: Built, paths: Collection[str]) -> dict[str, str]:
     """Which artifact brought each of some absolute paths, as `hps why` tells."""
     wanted, found = {path.lstrip("/") for path in paths}, dict[str, str]()
-    for layer in built.layers:
-        for line in index_lines(bench, layer.index.digest):
+    indexes = [layer.index.digest for layer in built.layers]
+    for index in [built.base.index.digest, *indexes] if built.base else indexes:
+        for line in index_lines(bench, index):
             if line.path in wanted:
                 found[f"/{line.path}"] = line.owner
     return found

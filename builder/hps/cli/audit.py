@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hps.cli.options import json_option, report, wants_json, work_options, workbench
+from hps.cli.options import (
+    json_option,
+    platform_option,
+    report,
+    wants_json,
+    work_options,
+    workbench,
+)
 from hps.cli.sizes import size
 from hps.errors import AuditError
 
@@ -31,10 +38,13 @@ def command() -> None:
     metavar="BYTES",
     help="List libraries of so many bytes that no other file links to.",
 )
+@platform_option
 @work_options
 @json_option
 @click.pass_context
-def elf(context: click.Context, /, target: str, *, large: int, **_: object) -> None:
+def elf(
+    context: click.Context, /, target: str, *, large: int, platform: str | None, **_: object
+) -> None:
     """Check that every shared library that the image of TARGET needs is in it.
 
     Programs, Python modules and plugins are loaded as ld.so(8) would load them, from the bytes of
@@ -51,7 +61,8 @@ def elf(context: click.Context, /, target: str, *, large: int, **_: object) -> N
     from hps.build.auditing import audit_image, owners
 
     bench = workbench(context)
-    built, found = audit_image(bench, target, large=large)
+    name = bench.project.one_target(target, platform)
+    built, found = audit_image(bench, name, large=large)
     paths = {one.path for one in found.unused} | {one.needed_by for one in found.missing}
     brought_by = owners(bench, built, paths)
     if wants_json(context):
