@@ -1,7 +1,7 @@
 """Filling shared caches from a project, and asking them without building."""
 
 import contextlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from hps.build.expectations import expectations
@@ -18,6 +18,7 @@ from hps.digest import Digest
 from hps.errors import FetchError
 from hps.lock.records import LockedTarget
 from hps.lock.stale import fresh_target
+from hps.store.request import Event
 from hps.trust.authorised import AuthorisedSigner
 
 
@@ -62,6 +63,7 @@ def push(
     chosen: Chosen,
     signer: AuthorisedSigner,
     *,
+    watching: Callable[[Sequence[tuple[str, int]]], Callable[[Event], None]],
     include: Collection[str] = (),
     again: bool = False,
 ) -> Pushed:
@@ -72,6 +74,7 @@ def push(
         name: of the target, for one platform.
         chosen: the cache.
         signer: of the traces.
+        watching: told what may be sent (name, bytes); gives what takes events.
         include: names of what may not be redistributed, and goes all the same.
         again: send outputs even when the cache says that it has them.
 
@@ -90,7 +93,7 @@ def push(
                 proved=expectations(bench.store, locked, graph),
                 held=held,
                 lent=sharing.received.get,
-                watching=bench.progress.fetching,
+                watching=watching,
             )
     finally:
         place.close()

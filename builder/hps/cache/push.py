@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,15 +134,15 @@ class Push:
         self._told.held = {step.label: names for step, names in held.items() if step in made}
         jobs = [step for step in made if step not in held]
         sizes = {
-            step: sum(blob.size for blob in made[step][1].values()) if step in proved else 0
+            step: sum(blob.size for blob in made[step][1].values())
             for step in jobs
+            if step in proved
         }
-        jobs.sort(key=lambda step: -sizes[step])
-        watch = watching([(step.label, sizes[step]) for step in jobs])
-        tasks = [
-            partial(self._share, index, step, made[step], step in proved)
-            for index, step in enumerate(jobs)
-        ]
+        large = sorted(sizes, key=lambda step: -sizes[step])
+        watch = watching([(step.label, sizes[step]) for step in large])
+        tasks = [partial(self._share, index, step, made[step]) for index, step in enumerate(large)]
+        # Of the others nothing but the trace goes up, which is nothing to watch.
+        tasks += [partial(self._signpost, step, made[step]) for step in jobs if step not in sizes]
         stopping = _Stopping(self._work, self._place)
         _, failed = parallel.run(tasks, workers=WORKERS, notify=watch, cancellation=stopping)
         if failed:
@@ -179,31 +179,34 @@ class Push:
         index: int,
         step: Step,
         made: tuple[Derivation, Outputs],
-        with_outputs: bool,
         emit: Callable[[Event], None],
     ) -> None:
         emit(Event("start", index))
         derivation, outputs = made
-        try:
-            for blob in outputs.values() if with_outputs else ():
+        sent = False
+        with _failing():
+            for blob in outputs.values():
                 if not self._store.has(blob.digest):
                     self._told.unmade.append(f"{step.label} (collected)")
                     emit(Event("failed", index))
                     return
-                self._share_output(blob)
+                sent |= self._share_output(blob)
                 emit(Event("bytes", index, blob.size))
             self._share_trace(step, derivation, outputs)
-        except FetchError as error:
-            # The first failure ends the push: another hundred steps would wait as long.
-            raise PublishError(
-                error.message, got=error.got, hint=error.hint, details=error.details
-            ) from error
-        emit(Event("done", index, sum(blob.size for blob in outputs.values())))
+        size = sum(blob.size for blob in outputs.values())
+        emit(Event("done" if sent else "present", index, size))
 
-    def _share_output(self, blob: Blob) -> None:
+    def _signpost(
+        self, step: Step, made: tuple[Derivation, Outputs], _emit: Callable[[Event], None]
+    ) -> None:
+        with _failing():
+            self._share_trace(step, *made)
+
+    def _share_output(self, blob: Blob) -> bool:
+        """Whether an output had to be sent."""
         if not self._again and self._is_there(blob):
             self._told.there.add(blob.digest)
-            return
+            return False
         path = self._store.path(blob.digest)  # hashed, unless it was in this process
         with ExitStack() as stack:
             packed = self._packed(blob, path, stack)
@@ -211,6 +214,7 @@ class Push:
             self._place.upload(parcel.wire, path if packed is None else packed[1])
         self._place.write(parcel_name(blob.digest), parcel.as_bytes(), (parcel.wire,))
         self._told.sent[blob.digest] = parcel
+        return True
 
     def _is_there(self, blob: Blob) -> bool:
         """Whether the place has the parcel of an output, and what that names."""
@@ -305,6 +309,17 @@ class _Stopping(Cancellation):
         super().cancel()
         self._own.cancel()
         self._place.abandon()
+
+
+@contextlib.contextmanager
+def _failing() -> Iterator[None]:
+    """The first failure ends the push: another hundred steps would wait as long."""
+    try:
+        yield
+    except FetchError as error:
+        raise PublishError(
+            error.message, got=error.got, hint=error.hint, details=error.details
+        ) from error
 
 
 def _resolved(step: Step, known: Mapping[Step, Outputs]) -> Derivation:

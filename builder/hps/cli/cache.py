@@ -17,6 +17,7 @@ from hps.cli.options import (
     wants_json,
     workbench,
 )
+from hps.cli.progress import make_progress
 from hps.cli.sizes import size
 from hps.errors import KeyUnusableError, UsageError
 
@@ -109,10 +110,11 @@ def push(
     if bench.sharing is None:
         raise UsageError("there is no cache to fill")
     chosen = bench.sharing.named(cache or _only(opened.config.cache))
+    watch = make_progress().moving
     results = []
     for name in names:
         wanted = [one for one in include if len(names) == 1 or _binds(bench, name, one)]
-        done = share(bench, name, chosen, signer, include=wanted, again=again)
+        done = share(bench, name, chosen, signer, watching=watch, include=wanted, again=again)
         results.append(_pushed_facts(name, chosen.name, done))
         if not wants_json(context):
             for line in _pushed(name, done):
