@@ -129,7 +129,6 @@ def test_a_poisoned_registry_is_refused_and_costs_time(
     first: Laboratory, registry: RegistryServer, cache: str, tmp_path: Path
 ) -> None:
     first.run("cache", "push", "--key", "ci", "--cache", cache)
-    large = max(first.target.layers, key=lambda layer: layer.size)
     second = other(first, tmp_path / "second", cache)
     # The registry keeps other bytes of the same length under every name of a large blob.
     poisoned = 0
@@ -142,9 +141,9 @@ def test_a_poisoned_registry_is_refused_and_costs_time(
     assert poisoned
     built = second.run("build", "--frozen")
     assert second.image() == first.image()
-    assert "not used: " in built.err
-    assert made(built)
-    assert f"sha256:{large.diff_id}" in built.err
+    assert "4 of 6 missing outputs" in built.err
+    assert "not used: sha256:" in built.err
+    assert {"made debian packages", "made system configuration"} <= set(made(built))
     for stored in Store(second.store).list_blobs():
         Store(second.store).check(stored.blob.digest)
     assert not list((second.store / "quarantine").iterdir())
@@ -231,7 +230,8 @@ def test_a_dead_cache_is_told_once(first: Laboratory, tmp_path: Path) -> None:
     built = second.run("build")
     assert built.err.count("the cache team is not asked any more") == 1
     assert second.image() == first.image()
-    assert "127.0.0.1" in second.run("cache", "pull", code=4).err
+    third = other(first, tmp_path / "third", "http://127.0.0.1:1/cache")
+    assert "127.0.0.1" in third.run("cache", "pull", code=4).err
     shutil.rmtree(second.folder / ".hps")
     assert "not asked" not in second.run("build").err  # nothing was missing
 

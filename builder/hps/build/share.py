@@ -107,11 +107,10 @@ def pull(bench: Workbench, name: str) -> Asked:
     """
     locked, graph = planned(bench, name)
     with bench.store.session():
-        asked = _sharing(bench).ask(
-            name,
-            [layer.step for layer in graph.layers],
-            expectations(bench.store, locked, graph),
-        )
+        sharing = _sharing(bench)
+        steps = [layer.step for layer in graph.layers]
+        proved = expectations(bench.store, locked, graph)
+        asked = sharing.ask(name, steps, proved, sharing.caches())
     if asked is None:
         raise _nobody()
     return asked

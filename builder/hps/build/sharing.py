@@ -136,7 +136,7 @@ class Sharing:
         if self._wanted is not None:
             return tuple(self.named(word) for word in self._wanted)
         found = [self._configured(name) for name in self._project.config.cache]
-        return tuple(one for one in found if one is not None and one.settings.ask)
+        return tuple(one for one in found if one is not None)
 
     def named(self, word: str) -> Chosen:
         """The cache of a name of hps.toml, or of an address; raises UsageError."""
@@ -226,18 +226,21 @@ class Sharing:
         lent = Lent(lambda: self.received, proved)
         steps = [planned.step for planned in graph.layers]
         if not self._offline and not is_there(lent, steps):
-            asked = self.ask(locked.name, steps, proved)
+            asked = self.ask(locked.name, steps, proved, self.caches(unasked=True))
             if asked is not None:
                 self._report(asked)
         return lent
 
     def ask(
-        self, target: str, steps: Sequence[Step], proved: "Mapping[Step, Expectation]"
+        self,
+        target: str,
+        steps: Sequence[Step],
+        proved: "Mapping[Step, Expectation]",
+        caches: "Sequence[PatientCache]",
     ) -> Asked | None:
-        """Ask the caches for steps of a target; None when none of them can be asked."""
+        """Ask caches for steps of a target; None when none of them can be asked."""
         from hps.cache.pull import Pull  # noqa: PLC0415 - see above
 
-        caches = self.caches()
         if not any(cache.alive for cache in caches):
             return None
         for cache in caches:
@@ -245,12 +248,17 @@ class Sharing:
         pull = Pull(self._store, self.received, caches, proved)
         return Asked(target, pull.run(steps, self._progress.fetching), caches)
 
-    def caches(self) -> "list[PatientCache]":
-        """The caches that can be asked, opened once in a run."""
+    def caches(self, *, unasked: bool = False) -> "list[PatientCache]":
+        """The caches that can be asked, opened once in a run.
+
+        Args:
+            unasked: nobody asked for them: without those that hps.toml keeps for `hps cache pull`.
+        """
         from hps.cache.acceptance import keys_of  # noqa: PLC0415 - see above
         from hps.cache.patience import PatientCache  # noqa: PLC0415
 
-        for one in self.chosen:
+        wanted = [one for one in self.chosen if one.settings.ask or not unasked]
+        for one in wanted:
             if one.name in self._open or one.name in self._silent:
                 continue
             policy = self.policy(one)
@@ -272,7 +280,7 @@ class Sharing:
                 tell=self._progress.note,
                 now=_now,
             )
-        return list(self._open.values())
+        return [self._open[one.name] for one in wanted if one.name in self._open]
 
     def close(self) -> None:
         """Close all connections."""
