@@ -73,6 +73,20 @@ def test_it_is_cached_and_no_edit_of_the_project_remakes_it(lab: Laboratory) -> 
     assert survey.artifacts == ()
 
 
+def test_the_licence_that_a_person_stated(lab: Laboratory) -> None:
+    """An archive says nothing that a machine could read; hps.toml does, and needs no new lock."""
+    assert "licenses" not in component(made(lab), "tool")
+    lab.edit('name = "tool"', 'name = "tool"\nlicence = "mit"')
+    lab.edit('file = "weights.bin"', 'file = "weights.bin"\nlicence = "for friends"')
+    bill = made(lab)
+    check_valid(bill)
+    assert component(bill, "tool")["licenses"] == [
+        {"expression": "MIT", "acknowledgement": "declared"}
+    ]
+    (stated,) = component(bill, "weights.bin")["licenses"]
+    assert stated["license"]["name"] == "for friends"
+
+
 def test_another_name_of_the_image_is_another_bill(lab: Laboratory) -> None:
     first = made(lab)
     lab.edit('name = "lab"', 'name = "bench"')

@@ -79,6 +79,15 @@ class Graph:
             sdist.name: self.sdist_step(sdist.name, sdist, sdist.build) for sdist in target.sdists
         }
 
+    @property
+    def stated_licences(self) -> dict[str, str]:
+        """What hps.toml says of the licences of archives and plain files, by their sha256."""
+        archives = {one.name: one.licence for one in self._config.archives if one.licence}
+        files = {one.to: one.licence for one in self._config.files if one.licence}
+        said = {one.sha256: archives.get(one.name) for one in self._target.archives}
+        said |= {one.sha256: files.get(one.to) for one in self._target.files}
+        return {sha256: licence for sha256, licence in said.items() if licence}
+
     @cached_property
     def layers(self) -> tuple[PlannedLayer, ...]:
         """The planned layers, lowest first; needs all artifacts to be locked."""

@@ -16,7 +16,14 @@ from hps.archive.paths import Limits
 from hps.archive.zip_archive import ZipArchive
 from hps.build.base_tree import base_tree
 from hps.build.graph import Graph
-from hps.build.licences import COPYRIGHT_LIMIT, Licence, from_copyright, from_metadata, one_line
+from hps.build.licences import (
+    COPYRIGHT_LIMIT,
+    Licence,
+    from_copyright,
+    from_metadata,
+    one_line,
+    stated_licence,
+)
 from hps.build.licences import paragraphs as deb822
 from hps.build.sbom import Said, document
 from hps.derivation.record import Derivation, Input, Step
@@ -61,7 +68,9 @@ def sbom_step(graph: Graph, target: LockedTarget, image: str) -> Step:
         inputs["base"] = (graph.base, "root")
     left = {"layers", "inputs"} | ({"base"} if target.base is None else set())
     locked = target.model_dump(mode="json", exclude=left)
-    parameters = {"target": locked, "image": image, "hps": __version__}
+    parameters: dict[str, Any] = {"target": locked, "image": image, "hps": __version__}
+    if graph.stated_licences:
+        parameters["licences"] = graph.stated_licences
     return Step(KIND, "software bill of materials", inputs, parameters)
 
 
@@ -75,6 +84,9 @@ def sbom(derivation: Derivation, workshop: Workshop) -> Mapping[str, Blob]:
         kind, _, hexadecimal = role.partition(":")
         if kind == "wheel":
             licences[hexadecimal] = wheel_licences(store.path(digest), hexadecimal)
+    # What a person wrote into hps.toml goes before what a wheel says of itself.
+    for hexadecimal, text in parameters.get("licences", {}).items():
+        licences[hexadecimal] = (stated_licence(text),)
     files: dict[str, bytes] = {}
     if "base" in derivation.inputs and target.base is not None:
         files |= base_files(ImageRoot(base_tree(store, derivation.inputs["base"])), target.base)
