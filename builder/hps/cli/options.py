@@ -202,6 +202,11 @@ def workbench(context: click.Context) -> "Workbench":
     progress = make_progress()
     if given.get("no_cache") and given.get("caches"):
         raise click.UsageError("--cache and --no-cache contradict each other")
+    if given.get("sandbox") == "docker":
+        from hps.publish.interrupts import tidily
+
+        # What runs in a container lives on without this process, unless it is told to end.
+        context.with_resource(tidily())
     return Workbench.open(
         project(context),
         store=given.get("store"),
