@@ -7,6 +7,7 @@ where the next piece begins; a registry that has forgotten an upload gets a new 
 
 import contextlib
 import hashlib
+import io
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -80,7 +81,8 @@ class BlobUpload:
             if self._blob.size <= min(SMALL, self._chunk):
                 data = body.read_at(0, self._blob.size)
                 body.check()
-                return self._persist(lambda: self._finish(data))
+                memory = _Bytes(self._blob, lambda: io.BytesIO(data))
+                return self._persist(lambda: self._finish(memory))
             while self._offset < self._blob.size:
                 self._advance(body)
             body.check()
@@ -148,7 +150,7 @@ class BlobUpload:
                 "Content-Type": "application/octet-stream",
                 "Content-Range": f"{self._offset}-{end - 1}",
             },
-            body=cast("BinaryIO", _Chunk(body, self._offset, end, self._watch())),
+            body=self._part(body, self._offset, end),
         )
         self._unsure = True
         with self._connection.open(call, "pull,push") as (_, response):
@@ -161,11 +163,15 @@ class BlobUpload:
             self._unsure = False
         self._sent(self._offset)
 
-    def _watch(self) -> Sent:
+    def _part(self, body: "_Bytes", start: int, end: int) -> BinaryIO:
+        """A part of the blob as the body of a request; tells how much of it has gone out."""
+        return cast("BinaryIO", _Chunk(body, start, end, self._watch(start)))
+
+    def _watch(self, start: int) -> Sent:
         """Tells what goes out of one chunk, and ends what is called off or too slow."""
         deadlines = self._connection.deadlines
         pace = Pace(deadlines, time.monotonic())
-        before = self._offset
+        before = start
 
         def watch(at: int) -> None:
             nonlocal before
@@ -188,12 +194,13 @@ class BlobUpload:
         self._carried_on()
         while self._offset < self._blob.size:
             self._step(body)
-        return self._finish(b"")
+        return self._finish(None)
 
-    def _finish(self, data: bytes) -> Placed:
-        if data and self._unsure and self._is_there():
+    def _finish(self, whole: "_Bytes | None") -> Placed:
+        """Close the upload; with all bytes, unless they are there already."""
+        if whole and self._unsure and self._is_there():
             return Placed.SENT
-        if self._location is None or (data and self._unsure):
+        if self._location is None or (whole and self._unsure):
             self._start("")
         location = self._location or ""
         joint = "&" if urlsplit(location).query else "?"
@@ -202,7 +209,7 @@ class BlobUpload:
             name=self._name,
             method="PUT",
             headers={"Content-Type": "application/octet-stream"},
-            body=data,
+            body=self._part(whole, 0, self._blob.size) if whole and self._blob.size else b"",
         )
         self._unsure = True
         with self._connection.open(call, "pull,push") as (_, response):
@@ -211,7 +218,6 @@ class BlobUpload:
             if response.status_code != requests.codes.created:
                 raise self._connection.refusal(response, call)
             self._compare(response)
-        self._sent(self._blob.size)
         return Placed.SENT
 
     def _carried_on(self) -> str:
