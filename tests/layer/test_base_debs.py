@@ -134,7 +134,7 @@ def test_a_package_of_the_base_that_replaces_keeps_its_path(tmp_path: Path) -> N
 
 def test_two_packages_and_one_path(tmp_path: Path) -> None:
     root = base_of(tmp_path, deb(tmp_path, "aa", Part("x", b"1")))
-    with pytest.raises(ConflictError, match="aa .of the base image. and bb both bring /x"):
+    with pytest.raises(ConflictError, match=r"aa .of the base image. and bb both bring /x"):
         over(tmp_path, root, deb(tmp_path, "bb", Part("x", b"2")))
 
 

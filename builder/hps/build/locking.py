@@ -238,7 +238,8 @@ def _debian(
     else:
         if base is not None:
             bench.fetch(name, base.artifacts())
-        bench.progress.note(f"{name}: resolving Debian packages")
+        if config.debian is not None:
+            bench.progress.note(f"{name}: resolving Debian packages")
         before = {deb.name: deb.version for deb in (*old.debs, *old.build_debs)} if old else {}
         debs, build_debs = choose_debs(bench, config, before, upgrade.choice(), base)
     return LockedTarget(
