@@ -329,3 +329,21 @@ def test_work_that_is_abandoned_goes_nowhere_else(
         thread.join(30)
     assert len(ended) == 1
     assert elsewhere.seen == []
+
+
+def test_who_asks_again_remembers_what_has_failed(
+    server: HostileServer, elsewhere: HostileServer
+) -> None:
+    server.script(BLOB_PATH, status(403))
+    elsewhere.script(BLOB_PATH, fine(BLOB))
+    failed: set[int] = set()
+    for _ in range(2):
+        with open_mirrored(
+            "hub/team/app",
+            [at(server), at(elsewhere)],
+            environment={},
+            home=Path("/nonexistent"),
+            failed=failed,
+        ) as registry:
+            assert pulled(registry) == BLOB
+    assert (server.count(BLOB_PATH), elsewhere.count(BLOB_PATH)) == (1, 2)

@@ -43,6 +43,7 @@ class BaseRegistries:
         self._environment = os.environ if environment is None else environment
         self._home = home
         self._deadlines = deadlines
+        self._failed: dict[str, set[int]] = {}
 
     def receive(
         self,
@@ -90,5 +91,6 @@ class BaseRegistries:
             home=self._home,
             deadlines=self._deadlines,
             work=work,
+            failed=self._failed.setdefault(f"{alias}/{repository}", set()),
         ) as registry:
             yield registry

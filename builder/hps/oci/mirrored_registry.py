@@ -58,11 +58,14 @@ class MirroredRegistry:
     Args:
         name: of the repository as the user gave it, for messages.
         mirrors: best first, at least one.
+        failed: see `Mirrors`.
     """
 
-    def __init__(self, name: str, mirrors: Sequence[Mirror]) -> None:
+    def __init__(
+        self, name: str, mirrors: Sequence[Mirror], failed: set[int] | None = None
+    ) -> None:
         self._name = name
-        self._mirrors = Mirrors(mirrors)
+        self._mirrors = Mirrors(mirrors, failed)
         self._abandoned = False
 
     @property
@@ -198,6 +201,7 @@ def open_mirrored(
     home: Path | None = None,
     deadlines: Deadlines | None = None,
     work: Cancellation | None = None,
+    failed: set[int] | None = None,
 ) -> Iterator[MirroredRegistry]:
     """A repository at the addresses that `Origins.registry` gives.
 
@@ -208,6 +212,7 @@ def open_mirrored(
         home: likewise.
         deadlines: of each call.
         work: calls off all calls, see `RegistryClient.under`.
+        failed: numbers of addresses that have failed before, kept by the caller.
     """
     with contextlib.ExitStack() as stack:
         mirrors = []
@@ -225,4 +230,4 @@ def open_mirrored(
             mirrors.append(
                 Mirror(stack.enter_context(client), each.tags, each.digests, each.said_by)
             )
-        yield MirroredRegistry(name, mirrors)
+        yield MirroredRegistry(name, mirrors, failed)

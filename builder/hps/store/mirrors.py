@@ -12,12 +12,16 @@ class Mirrors(Generic[_Place]):
 
     A dead one may take minutes each time, and there are hundreds of files. Safe to use from many
     threads.
+
+    Args:
+        places: best first.
+        failed: numbers of those that have failed; shared by all who ask the same places.
     """
 
-    def __init__(self, places: Sequence[_Place]) -> None:
+    def __init__(self, places: Sequence[_Place], failed: set[int] | None = None) -> None:
         self._places = tuple(places)
         self._lock = threading.Lock()
-        self._failed: set[int] = set()
+        self._failed = set() if failed is None else failed
 
     def __len__(self) -> int:
         return len(self._places)
