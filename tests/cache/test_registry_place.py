@@ -13,28 +13,30 @@ from hps.cache.open_place import open_place
 from hps.cache.place import Place, ReadOnlyError
 from hps.cache.registry_place import DOCUMENT_TYPE
 from hps.digest import Blob, Digest
-from hps.errors import FetchError, IntegrityError, MalformedError, UsageError
+from hps.errors import FetchError, IntegrityError, MalformedError, PublishError, UsageError
 from hps.oci.image import MANIFEST_TYPE
 from hps.oci.reference import Reference
 from hps.oci.registry import ManifestDocument
 from hps.oci.registry_client import RegistryClient
+from hps.store.blobs import Store
+from tests.cache.lab import Graph
 from tests.cache.place_contract import BODY, NAME, PlaceContract, blob
 from tests.oci.registry_server import Authority, RegistryServer, docker_config
 
 TAG = NAME.replace("/", "-")
 
 
-@pytest.fixture(scope="session")
-def registry_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
-    with RegistryServer.start(tmp_path_factory.mktemp("registry")) as running:
+@pytest.fixture
+def registry_server(tmp_path: Path) -> Iterator[RegistryServer]:
+    """One for each test: repositories share blobs, damaged ones too."""
+    with RegistryServer.start(tmp_path / "registry") as running:
         yield running
 
 
 class TestRegistry(PlaceContract):
     @pytest.fixture
-    def repository(self, registry_server: RegistryServer, tmp_path: Path) -> str:
-        name = "".join(each if each.isalnum() else "-" for each in tmp_path.name.lower())
-        return f"{registry_server.host}/cache/{name.strip('-')}"
+    def repository(self, registry_server: RegistryServer) -> str:
+        return f"{registry_server.host}/team/cache"
 
     @pytest.fixture
     def place(self, repository: str, tmp_path: Path) -> Iterator[Place]:
@@ -48,6 +50,29 @@ class TestRegistry(PlaceContract):
             registry_server.blob_path(one.digest.hex).write_bytes(data)
 
         return replace
+
+    def test_what_was_half_written_is_written_again(
+        self,
+        place: Place,
+        file: Callable[[bytes], Path],
+        damage: Callable[[Blob, bytes], object],
+    ) -> None:
+        """A registry verifies uploads, so this is a damaged disk, and it writes nothing again."""
+        place.upload(blob(BODY), file(BODY))
+        damage(blob(BODY), BODY[:1000])
+        place.upload(blob(BODY), file(BODY))
+        assert not place.has(blob(BODY))
+
+    def test_a_push_tells_that_the_registry_keeps_something_else(
+        self, place: Place, registry_server: RegistryServer, tmp_path: Path
+    ) -> None:
+        graph, store = Graph(), Store(tmp_path / "store")
+        graph.fill(store)
+        done = graph.push(store, place)
+        wire = done.sent[graph.outputs(graph.large)["layer"].digest].wire
+        registry_server.blob_path(wire.digest.hex).write_bytes(b"damaged")
+        with pytest.raises(PublishError, match="keeps something else"):
+            graph.push(store, place)
 
     def test_a_document_takes_one_request_and_names_its_blobs(
         self, place: Place, repository: str, file: Callable[[bytes], Path]

@@ -212,6 +212,13 @@ class Push:
             packed = self._packed(blob, path, stack)
             parcel = Parcel("identity", blob, blob) if packed is None else packed[0]
             self._place.upload(parcel.wire, path if packed is None else packed[1])
+        if not self._place.has(parcel.wire):
+            raise PublishError(
+                f"{self._place.name} took {parcel.wire.digest} and keeps something else",
+                expected=f"{parcel.wire.size} bytes",
+                hint="its storage is damaged: docker-registry, for one, writes no blob again that "
+                "it believes to have; remove the blob there, or name another repository",
+            )
         self._place.write(parcel_name(blob.digest), parcel.as_bytes(), (parcel.wire,))
         self._told.sent[blob.digest] = parcel
         return True
