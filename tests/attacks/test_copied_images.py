@@ -261,7 +261,7 @@ def test_a_silent_registry_is_given_up(
     refused(lab, server, FetchError)
 
 
-def test_companions_without_measure_stay_behind(
+def test_attachments_without_measure_stay_behind(
     server: HostileServer, lab: CopyLab, image: Image
 ) -> None:
     """A stranger lays a manifest beside the image that names a gigabyte, and one of 201 blobs."""
@@ -286,7 +286,7 @@ def test_companions_without_measure_stay_behind(
         server.script(f"{BASE}/manifests/{Digest.of(data)}", document(data))
     server.script(f"{BASE}/referrers/{image.digest}", document(index(*listed), INDEX_TYPE))
     moved = lab.copy(f"docker://{server.host}/team/app:1.0", f"oci:{lab.folder}/x:x")
-    assert moved.companions == ()
+    assert moved.attachments == ()
     assert sum("which is too much" in note for note in moved.notes) == 2
     assert not server.count(f"{BASE}/blobs/{Digest.of(b'x')}")
 

@@ -120,7 +120,7 @@ def test_json_says_what_moved(shell: Shell, image: Image) -> None:
     assert {str(layer.digest): layer.size for layer in image.layers}.items() <= sizes.items()
     assert told["bytes"] == {"there": 0, "mounted": 0, "sent": sum(sizes.values())}
     assert (told["digest"], told["place"], told["before"]) == (str(image.digest), goal, None)
-    assert len(told["companions"]) == 2
+    assert len(told["attachments"]) == 2
     (again,) = shell.run("copy", "oci:layout", goal, "--json").json
     assert {one["placed"] for one in again["blobs"]} == {"there"}
 

@@ -192,7 +192,7 @@ def test_an_engine_gets_what_registries_have(
         town.skopeo("copy", *words, f"oci:{lab.layout}:demo:busybox", place)
         moved = lab.copy(place, f"docker-daemon:packed/{packing}:1.0")
         assert moved.image_id == str(engine.images.get(f"packed/{packing}:1.0").id)
-        assert moved.companions == ()
+        assert moved.attachments == ()
         output = engine.containers.run(f"packed/{packing}:1.0", remove=True, network_mode="none")
         assert output == b"hello from hps\n"
 

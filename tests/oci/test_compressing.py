@@ -39,7 +39,7 @@ def test_the_digest_is_another_and_the_image_the_same(
     place = f"docker://{server.host}/packed/{packing}:1.0"
     moved = lab.copy(f"oci:{lab.layout}", place, packing=packing)
     assert moved.root != image.digest
-    assert moved.companions == ()
+    assert moved.attachments == ()
     assert str(image.digest) in moved.notes[-1]
     assert str(moved.root) in moved.notes[-1]
     assert moved.sum(Placed.SENT) < sum(layer.size for layer in image.layers) / 10

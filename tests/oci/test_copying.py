@@ -52,13 +52,13 @@ def place(server: RegistryServer, request: pytest.FixtureRequest) -> str:
     return f"docker://{server.host}/copy/{name.strip('-').replace('--', '-')}"
 
 
-def companions(lab: CopyLab, folder: Path, image: Image) -> set[Digest]:
+def attachments(lab: CopyLab, folder: Path, image: Image) -> set[Digest]:
     """What a layout has beside an image, without the list of referrers."""
     found = open_layout(folder).attachments
     return {one.digest for one in found if one.tag != fallback_tag(image.digest)}
 
 
-def expected_companions(image: Image) -> set[Digest]:
+def expected_attachments(image: Image) -> set[Digest]:
     return {note(image).digest, older(image.digest, b"ours").digest}
 
 
@@ -74,12 +74,12 @@ def test_an_image_arrives_with_its_digest_and_all_that_speaks_of_it(
     }[between]
     there = lab.copy(f"oci:{lab.layout}", through)
     assert there.root == image.digest
-    assert set(there.companions) == expected_companions(image)
+    assert set(there.attachments) == expected_attachments(image)
     back = lab.copy(through, f"oci:{tmp_path}/back:demo:cpu")
     assert back.root == image.digest
     (found,) = check_layout(tmp_path / "back")
     assert found == image
-    assert companions(lab, tmp_path / "back", image) == expected_companions(image)
+    assert attachments(lab, tmp_path / "back", image) == expected_attachments(image)
     assert back.notes == ()
 
 
@@ -165,7 +165,7 @@ def test_signatures_of_others_stay(lab: CopyLab, place: str, tmp_path: Path) -> 
     assert config["rootfs"]["diff_ids"] == payloads
     lab.copy(f"{place}:1.0", f"oci:{tmp_path}/back:demo:cpu")
     check_layout(tmp_path / "back")
-    assert older(image.digest, b"ours").digest not in companions(lab, tmp_path / "back", image)
+    assert older(image.digest, b"ours").digest not in attachments(lab, tmp_path / "back", image)
 
 
 def _blob(named: dict[str, object]) -> ImageLayer:
@@ -174,7 +174,7 @@ def _blob(named: dict[str, object]) -> ImageLayer:
 
 def test_an_image_may_travel_alone(lab: CopyLab, place: str, tmp_path: Path) -> None:
     lab.signed_image()
-    lab.copy(f"oci:{lab.layout}", f"{place}:1.0", companions=False)
+    lab.copy(f"oci:{lab.layout}", f"{place}:1.0", attachments=False)
     lab.copy(f"{place}:1.0", f"oci:{tmp_path}/back:demo:cpu")
     assert open_layout(tmp_path / "back").attachments == ()
 
@@ -199,7 +199,7 @@ def test_junk_beside_an_image_is_left_behind(lab: CopyLab, place: str, tmp_path:
         registry.update(tag, lie)
     moved = lab.copy(f"{place}:1.0", f"oci:{tmp_path}/back:demo:cpu")
     assert moved.root == image.digest
-    assert expected_companions(image) <= set(moved.companions)
+    assert expected_attachments(image) <= set(moved.attachments)
     assert any("speaks of something else" in one for one in moved.notes)
 
 
@@ -279,7 +279,7 @@ def test_an_index_is_copied_as_a_whole_or_by_platform(
     write_layout(lab.layout, [], lab.blobs.path, beside, [index])
     moved = lab.copy(f"oci:{lab.layout}", f"{place}:1.0")
     assert moved.root == index.digest
-    assert set(moved.companions) == {one.digest for one in beside}
+    assert set(moved.attachments) == {one.digest for one in beside}
     lab.copy(f"{place}:1.0", f"oci:{tmp_path}/back:demo:all")
     layout = open_layout(tmp_path / "back")
     assert layout.indexes[0].digest == index.digest
@@ -304,7 +304,7 @@ def test_a_layout_keeps_what_it_has(lab: CopyLab, place: str, tmp_path: Path) ->
     lab.copy(f"oci:{tmp_path}/second", f"oci:{tmp_path}/many:two:2")
     found = {one.reference: one.digest for one in check_layout(tmp_path / "many")}
     assert found == {"one:1": first.digest, "two:2": second.digest}
-    assert companions(lab, tmp_path / "many", first) == expected_companions(first)
+    assert attachments(lab, tmp_path / "many", first) == expected_attachments(first)
     moved = lab.copy(f"oci:{tmp_path}/second", f"oci:{tmp_path}/many:one:1")
     assert moved.before == first.digest
     found = {one.reference: one.digest for one in check_layout(tmp_path / "many")}

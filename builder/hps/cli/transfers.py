@@ -83,7 +83,7 @@ def wishes(context: click.Context) -> "Wishes":
     given = context.params
     return Wishes(
         platform=given.get("platform"),
-        companions=not given["image_only"],
+        attachments=not given["image_only"],
         dry=given["dry_run"],
         mounts=tuple(given.get("mounts", ())),
         jobs=given["blobs"],
@@ -140,7 +140,7 @@ def summary(moved: "Moved") -> str:
         count = sum(placed is how for _, placed in moved.parts)
         if count:
             parts.append(f"{count} blob{'s' * (count > 1)} {word} ({size(moved.sum(how))})")
-    if moved.companions:
-        parts.append(f"{len(moved.companions)} signatures and attestations along with it")
+    if moved.attachments:
+        parts.append(f"{len(moved.attachments)} signatures and attestations along with it")
     head = "dry run: " if moved.dry else ""
     return head + ", ".join(parts or ["nothing to move"])

@@ -27,15 +27,15 @@ def arrived(source: Source, shipment: Shipment, name: str | None) -> Layout:
         UsageError: it is something else.
         IntegrityError: documents contradict each other.
     """
-    companions = _with_lists(shipment)
+    attachments = _with_lists(shipment)
     if not shipment.root.is_index:
-        return Layout((image_of(source, shipment.root, name),), companions)
+        return Layout((image_of(source, shipment.root, name),), attachments)
     images = {child.digest: image_of(source, child, None) for child in shipment.children}
     listed = tuple(
         images[Digest.parse(entry["digest"])] for entry in shipment.root.as_json()["manifests"]
     )
     root = shipment.root
-    return Layout((), companions, (ImageIndex(name, root.data, listed, root.media_type),))
+    return Layout((), attachments, (ImageIndex(name, root.data, listed, root.media_type),))
 
 
 def image_of(source: Source, document: ManifestDocument, name: str | None) -> Image:
@@ -54,11 +54,11 @@ def image_of(source: Source, document: ManifestDocument, name: str | None) -> Im
 
 
 def _with_lists(shipment: Shipment) -> tuple[Attachment, ...]:
-    """The companions, and the indexes by which readers of layouts find referrers."""
+    """The attachments, and the indexes by which readers of layouts find referrers."""
     subjects = (shipment.root, *shipment.children)
     lists = []
     for subject in dict.fromkeys(one.digest for one in subjects):
-        about = [one for one in shipment.companions if one.subject == subject and one.tag is None]
+        about = [one for one in shipment.attachments if one.subject == subject and one.tag is None]
         if about:
             lists.append(fallback_index(subject, about))
-    return (*shipment.companions, *lists)
+    return (*shipment.attachments, *lists)

@@ -35,7 +35,7 @@ class Wishes:
 
     Args:
         platform: of an index this image only; None: all of it, or for Docker the platform there.
-        companions: signatures and attestations come along.
+        attachments: signatures and attestations come along.
         dry: only say what would be done.
         mounts: repositories of the destination's registry that may have blobs of the image.
         jobs: blobs at once.
@@ -43,7 +43,7 @@ class Wishes:
     """
 
     platform: str | None = None
-    companions: bool = True
+    attachments: bool = True
     dry: bool = False
     mounts: tuple[str, ...] = ()
     jobs: int = JOBS
@@ -95,7 +95,7 @@ def copy(
             source.registry,
             source.wanted,
             platform=wishes.platform or platform,
-            companions=wishes.companions,
+            attachments=wishes.attachments,
         )
         allow(shipment)
         mover = Mover(watch, wishes.jobs, (source.registry.abandon, abandon))

@@ -30,7 +30,7 @@ class Moved:
         place: where the image is now.
         root: its manifest or index.
         parts: what became of each blob.
-        companions: digests of signatures and attestations that are there too.
+        attachments: digests of signatures and attestations that are there too.
         before: what the name stood for, where that is known and is something else.
         notes: for people.
         image_id: what a Docker engine calls it.
@@ -40,7 +40,7 @@ class Moved:
     root: Digest
     media_type: str
     parts: tuple[tuple[Part, Placed], ...]
-    companions: tuple[Digest, ...] = ()
+    attachments: tuple[Digest, ...] = ()
     before: Digest | None = None
     notes: tuple[str, ...] = ()
     image_id: str | None = None
@@ -68,7 +68,7 @@ class Moved:
                 }
                 for part, how in self.parts
             ],
-            "companions": [str(one) for one in self.companions],
+            "attachments": [str(one) for one in self.attachments],
             "notes": list(self.notes),
         }
         return found if self.image_id is None else found | {"image_id": self.image_id}
@@ -153,5 +153,5 @@ class _Ending(Cancellation):
 
 
 def shipped(shipment: Shipment) -> tuple[Digest, ...]:
-    """The companions of a shipment, for a report."""
-    return tuple(one.digest for one in shipment.companions)
+    """The attachments of a shipment, for a report."""
+    return tuple(one.digest for one in shipment.attachments)

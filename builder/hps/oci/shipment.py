@@ -23,7 +23,7 @@ from hps.oci.registry import INDEX_TYPES, ManifestDocument, Registry
 from hps.store.foreign_text import printable
 
 # What cosign 2 keeps beside an image: signatures, attestations, the older SBOMs.
-COMPANION_ENDINGS = (".sig", ".att", ".sbom")
+ATTACHMENT_ENDINGS = (".sig", ".att", ".sbom")
 
 _STREAMS = 6  # documents that are asked for at once
 _Found = TypeVar("_Found")
@@ -45,14 +45,14 @@ class Shipment:
         root: what was asked for.
         children: the manifests of an index, each once.
         parts: the blobs of all manifests, each once, the largest first.
-        companions: signatures and attestations, of the root and of its children.
+        attachments: signatures and attestations, of the root and of its children.
         left_behind: what was found beside the image and cannot come along, for people.
     """
 
     root: ManifestDocument
     children: tuple[ManifestDocument, ...]
     parts: tuple[Part, ...]
-    companions: tuple[Attachment, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     left_behind: tuple[str, ...] = ()
 
     @property
@@ -71,7 +71,7 @@ def survey(
     wanted: Digest | str,
     *,
     platform: str | None = None,
-    companions: bool = True,
+    attachments: bool = True,
 ) -> Shipment:
     """Find out what belongs to an image.
 
@@ -79,7 +79,7 @@ def survey(
         registry: where it is.
         wanted: tag or digest.
         platform: of an index this image only, for instance linux/arm64; None: the whole index.
-        companions: look for signatures and attestations too.
+        attachments: look for signatures and attestations too.
 
     Raises:
         NotFoundError: there is no such manifest, or one that the index lists is not there.
@@ -92,13 +92,13 @@ def survey(
     children = _children(registry, root) if root.is_index else ()
     images = children if root.is_index else (root,)
     parts = _parts(registry.name, images)
-    if not companions:
+    if not attachments:
         return Shipment(root, children, parts)
     subjects = dict.fromkeys(one.digest for one in (root, *children))
     found: list[Attachment] = []
     left: list[str] = []
-    for attachments, notes in _together(registry, lambda one: _companions(registry, one), subjects):
-        found += attachments
+    for ones, notes in _together(registry, lambda one: _attachments(registry, one), subjects):
+        found += ones
         left += notes
     return Shipment(root, children, parts, tuple(found), tuple(left))
 
@@ -194,7 +194,7 @@ def _parts(name: str, images: Iterable[ManifestDocument]) -> tuple[Part, ...]:
     return tuple(sorted(found.values(), key=lambda part: (-part.size, part.digest)))
 
 
-def _companions(registry: Registry, subject: Digest) -> tuple[list[Attachment], list[str]]:
+def _attachments(registry: Registry, subject: Digest) -> tuple[list[Attachment], list[str]]:
     """What speaks of one manifest, and what of it cannot come along."""
     found: list[Attachment] = []
     left: list[str] = []
@@ -208,7 +208,7 @@ def _companions(registry: Registry, subject: Digest) -> tuple[list[Attachment], 
         except IntegrityError as error:
             left.append(f"{what}: {error.message}")
 
-    for ending in COMPANION_ENDINGS:
+    for ending in ATTACHMENT_ENDINGS:
         tag = f"{fallback_tag(subject)}{ending}"
         take(tag, lambda tag=tag: _attachment(registry, tag, None))  # type: ignore[misc] # mypy infers no type for a default of a lambda
     try:

@@ -90,7 +90,7 @@ class ArchiveDestination:
         with _scratch(source) as folder:
             if self.place.transport == "docker-archive":
                 image, files = for_docker(self._image(layout), source.open, folder)
-                # Companions speak of the manifest: where that is another one, of nothing here.
+                # Attachments speak of the manifest: where that is another one, of nothing here.
                 kept = layout.attachments if image.digest == shipment.root.digest else ()
                 layout = Layout((image,), kept)
             write_archive(
@@ -255,13 +255,13 @@ def _moved(
     image_id: str | None = None,
     dry: bool = False,
 ) -> Moved:
-    companions = () if image_id else shipped(shipment)
+    attachments = () if image_id else shipped(shipment)
     return Moved(
         place=str(place),
         root=shipment.root.digest,
         media_type=shipment.root.media_type,
         parts=tuple(placed),
-        companions=companions,
+        attachments=attachments,
         before=before,
         notes=shipment.left_behind,
         image_id=image_id,

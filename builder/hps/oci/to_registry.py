@@ -52,7 +52,7 @@ class RegistryDestination:
         placed = mover.each(ours, send)
         for document in (*shipment.children, shipment.root):
             self.registry.put(document)
-        self._companions(shipment)
+        self._attachments(shipment)
         before = self._name(shipment.root)
         return self._moved(shipment, placed, before)
 
@@ -91,9 +91,9 @@ class RegistryDestination:
         own = self.reference.repository
         return tuple(one for one in dict.fromkeys((*first, *self.mounts)) if one != own)
 
-    def _companions(self, shipment: Shipment) -> None:
+    def _attachments(self, shipment: Shipment) -> None:
         by_subject: dict[Digest, list[Attachment]] = {}
-        for one in shipment.companions:
+        for one in shipment.attachments:
             if one.tag is not None:
                 push_tagged(self.registry, one)
             elif one.subject is not None:
@@ -136,7 +136,7 @@ class RegistryDestination:
             root=shipment.root.digest,
             media_type=shipment.root.media_type,
             parts=tuple(placed),
-            companions=shipped(shipment),
+            attachments=shipped(shipment),
             before=None if before == shipment.root.digest else before,
             notes=(*shipment.left_behind, *notes),
             dry=dry,
