@@ -150,6 +150,33 @@ def test_without_a_project_it_says_so(layout: Layout) -> None:
     assert "no target cpu: it is left out" in done.err
 
 
+PAGES = ROOT / "docs" / "how-to"
+
+
+def toml(page: str) -> str:
+    """The last example of a page that is TOML."""
+    found: list[str] = re.findall(
+        r"^```toml\n(.*?)^```$", (PAGES / page).read_text(), re.MULTILINE | re.DOTALL
+    )
+    return found[-1]
+
+
+def test_the_pages_show_a_project_that_can_be_locked(layout: Layout) -> None:
+    """What docs/how-to/from-paddlex-hps.md says, step by step, up to what needs a network."""
+    (layout.root / "hps.toml").write_text(toml("from-paddlex-hps.md"))
+    requirements = layout.server_env / "requirements"
+    (requirements / "app.in").write_text("numpy >= 1.24\n")
+    (requirements / "rc.in").write_text("pip-tools==7.6.2\n")
+    (requirements / "cpu.in").write_text("paddlepaddle==3.2.1\n")
+    hps = ["hps", "-C", str(layout.root)]
+    assert "there is no hps.lock" in layout.start([*hps, "lock", "--check"], code=3).err
+    shown = toml("from-paddlex-hps.md") + toml("pip-tools.md").replace("rc-cpu", "rc-other")
+    (layout.root / "hps.toml").write_text(shown)
+    (layout.root / "requirements").mkdir()
+    (layout.root / "requirements" / "rc.in").write_text("pip-tools\n")
+    assert "there is no hps.lock" in layout.start([*hps, "lock", "--check"], code=3).err
+
+
 @pytest.fixture
 def paddlex(rc_lab: Laboratory, tmp_path: Path) -> Layout:
     """The layout with the laboratory's project in it, and a second device."""
@@ -271,7 +298,7 @@ def collection(paddlex: Layout) -> None:
         assert docker(paddlex, "inspect", "--format", "{{.Id}}", name) == image
         told = docker(
             paddlex, "run", "--rm", "--network", "none", name,
-            "/usr/bin/python3.11", "-m", "piptools", "--version",
+            "/usr/bin/python3.11", "-m", "piptools", "compile", "--version",
         )  # fmt: skip
         assert "7." in told
 
