@@ -1,6 +1,7 @@
 """Locking a base image: what its tag names, fetched and read, or kept from an old lock."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hps.build.base_config import base_user
@@ -11,11 +12,11 @@ from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
 from hps.errors import FetchError, LockError, OfflineError
 from hps.lock.base_image import BaseName, check_facts, kept_base
-from hps.lock.records import BaseDeb, BaseProject, BaseUser, Lock, LockedBase
+from hps.lock.records import BaseDeb, BaseProject, BaseUser, Lock, LockedBase, LockedTarget
 
 
 def lock_base(
-    bench: Workbench, name: str, config: Target, old: LockedBase | None
+    bench: Workbench, name: str, config: Target, old: LockedTarget | None
 ) -> LockedBase | None:
     """The base image of a target with all that it provides; its blobs are in the store then.
 
@@ -23,7 +24,8 @@ def lock_base(
         bench: the tools.
         name: of the target.
         config: of the target.
-        old: the base of an earlier lock, kept while hps.toml means the same; None to ask anew.
+        old: the target of an earlier lock, whose base is kept while hps.toml means the same; one
+            for another platform tells which index it is of. None to ask anew.
 
     Raises:
         OfflineError: it has to be asked for, and nothing may be fetched.
@@ -34,7 +36,9 @@ def lock_base(
     if config.base is None:
         return None
     wanted = BaseName.parse(config.base.image)
-    base = kept_base(wanted, old)
+    base = kept_base(wanted, old.base if old else None)
+    if base is not None and old is not None and old.platform != config.platform:
+        wanted, base = replace(wanted, digest=Digest(base.index) if base.index else None), None
     if base is None:
         if bench.offline:
             raise OfflineError(

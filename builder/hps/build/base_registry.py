@@ -44,6 +44,7 @@ class BaseRegistries:
         self._home = home
         self._deadlines = deadlines
         self._failed: dict[str, set[int]] = {}
+        self._named: dict[str, Digest] = {}  # what tags named in this run
 
     def receive(
         self,
@@ -58,9 +59,17 @@ class BaseRegistries:
             registry.stream(blob, sink, restart)
 
     def resolve(self, wanted: BaseName, platform: str) -> tuple[LockedBase, bytes]:
-        """What a base image is made of today; see `resolve_base`."""
+        """What a base image is made of today; see `resolve_base`.
+
+        A tag is asked for once: all platforms of a target get images of one index.
+        """
+        asked = str(wanted)
+        if asked in self._named:
+            wanted = replace(wanted, digest=self._named[asked])
         with self._open(wanted.registry, wanted.repository) as registry:
-            return resolve_base(registry, wanted, platform)
+            base, config = resolve_base(registry, wanted, platform)
+        self._named.setdefault(asked, base.named)
+        return base, config
 
     def names(self, wanted: BaseName) -> Digest:
         """The digest that a tag names today: of an index, or of a manifest.

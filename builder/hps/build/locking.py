@@ -231,8 +231,7 @@ def _debian(
     if config.base is not None:
         from hps.build.base import lock_base  # noqa: PLC0415 - most targets have none
 
-        same = old is not None and old.platform == config.platform and not upgrade.everything
-        base = lock_base(bench, name, config, old.base if old and same else None)
+        base = lock_base(bench, name, config, None if upgrade.everything else old)
     if old and not upgrade.everything and keeps_debs(old, dict(inputs), upgrade.packages):
         debs, build_debs = old.debs, old.build_debs
     else:
