@@ -188,6 +188,22 @@ def test_large_libraries_that_nothing_links(tmp_path: Path, parts: dict[str, Pat
     assert found.files == 5  # hard links are one file
 
 
+def test_who_may_open_a_library_by_name(tmp_path: Path) -> None:
+    (folder := tmp_path / "made").mkdir()
+    opens = Wanted(source='const char *name = "libplugin.so.3";')
+    members: dict[str, Member] = {
+        "opt/libplugin.so.3.1": library(folder / "libplugin.so.3", Wanted("libplugin.so.3")),
+        "opt/liblonely.so": library(folder / "liblonely.so"),
+        "opt/libtold.so.2": library(folder / "libtold.so"),
+        "srv/opener.so": library(folder / "opener.so", opens),
+        "srv/find.py": b"names = ['libtold.so']",
+    }
+    found = {one.path: one.named_in for one in judged(tmp_path, members, large=0).unused}
+    assert found["/opt/libplugin.so.3.1"] == ("/srv/opener.so",)
+    assert found["/opt/libtold.so.2"] == ("/srv/find.py",)
+    assert found["/opt/liblonely.so"] == ()
+
+
 def test_what_is_of_another_machine_or_damaged_is_told_and_harmless(tmp_path: Path) -> None:
     foreign = library(tmp_path / "lib32.so", Wanted(flags=["-m32"]))
     members: dict[str, Member] = {"srv/lib32.so": foreign, "srv/cut.so": b"\x7fELF\x02\x01\x01"}

@@ -75,8 +75,9 @@ def test_what_is_written_is_read_back(tmp_path: Path, members: dict[str, Member]
     "line",
     [
         *(b"", b"{", b"[]", b"[1,2,3]", b"[" * 100000, b"\xff"),
-        b'["a","file","",0,[1],false,"",null]',
-        b'["a","file","",0,null,false,"","!"]',
+        b'["a","file","",0,[1],false,"",null,[]]',
+        b'["a","file","",0,null,false,"","!",[]]',
+        b'["a","file","",0,null,false,"",null]',
     ],
 )
 def test_damaged_facts_are_told(line: bytes) -> None:
@@ -111,6 +112,28 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     with pytest.raises(UnsafeArchiveError, match="bomb"):
         list(layer_things(layer, "a layer", tmp_path, limits))
     assert (tmp_path / "plain.tar").stat().st_size < 8 << 20
+
+
+def test_names_of_libraries_in_programs_and_python_modules(tmp_path: Path) -> None:
+    source = 'const char *plugin = "libplugin.so.3"; const char *other = "/opt/lib-x_2.so";'
+    members: dict[str, Member] = {
+        "opener.so": library(tmp_path / "opener.so", Wanted("libopener.so.1", source=source)),
+        "find.py": b"ctypes.CDLL('libdecord.so')\nlib.so\nlibrary.sorted()",
+        "large.py": b"#" * (1 << 20) + b" libfar.so",
+        "notes.txt": b"libnot.so",
+    }
+    found = {one.path: one.names for one in things(tmp_path, members)}
+    assert found["opener.so"] == ("lib-x_2.so", "libopener.so.1", "libplugin.so.3")
+    assert found["find.py"] == ("libdecord.so",)
+    assert found["large.py"] == found["notes.txt"] == ()
+
+
+def test_a_name_on_the_border_of_two_pieces_is_found(tmp_path: Path) -> None:
+    plain = library(tmp_path / "plain.so").read_bytes()
+    for at in range((1 << 20) - 14, (1 << 20) + 2):
+        padded = plain + b"\0" * (at - len(plain)) + b"libborder.so.1" + b"\0" * 400
+        (found,) = things(tmp_path, {"x.so": padded})
+        assert "libborder.so.1" in found.names, at
 
 
 def test_a_note_is_cut_and_never_huge(tmp_path: Path) -> None:

@@ -65,11 +65,19 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Unused:
-    """A library that no other file of the image needs; `links` are further names of its bytes."""
+    """A library that no other file of the image needs.
+
+    Args:
+        path: of it.
+        size: in bytes.
+        links: further names of the same bytes (hard links).
+        named_in: other files in which its name stands, some of them: they may open it by name.
+    """
 
     path: str
     size: int
     links: tuple[str, ...] = ()
+    named_in: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +156,7 @@ def audit(
         missing=tuple(gap for gap, rule in fitting.items() if rule is None),
         allowed=tuple(Allowed(gap, rule.because) for gap, rule in fitting.items() if rule),
         unversioned=tuple(_absolute(one) for one in sorted(unversioned, key=_order)),
-        unused=tuple(_unused(objects, seen, large)),
+        unused=tuple(_unused(image, objects, seen, large)),
         foreign=tuple(f"/{path}" for path in every if path not in objects),
         damaged=tuple((f"/{path}", thing.fault) for path, thing in image if thing.fault),
         idle=tuple(rule for rule in external if rule not in used and rule not in DRIVER_LIBRARIES),
@@ -231,15 +239,50 @@ def _fits(rule: External, gap: Gap) -> bool:
     )
 
 
-def _unused(objects: Mapping[str, Thing], seen: _Seen, large: int) -> Sequence[Unused]:
+def _unused(
+    image: ElfImage, objects: Mapping[str, Thing], seen: _Seen, large: int
+) -> Sequence[Unused]:
     reached = {objects[path].path for path in seen.reached}
     names: dict[str, list[str]] = {}
     for path, one in objects.items():
         library = one.elf is not None and one.elf.kind == "library" and not one.elf.interpreter
         if one.size >= large and library and not one.module and one.path not in reached:
             names.setdefault(one.path, []).append(f"/{path}")
-    found = [Unused(first, objects[first[1:]].size, tuple(more)) for first, *more in names.values()]
+    named = _naming(image, {name for paths in names.values() for name in _called(objects, paths)})
+    found = [
+        Unused(
+            paths[0],
+            objects[paths[0][1:]].size,
+            tuple(paths[1:]),
+            _others(paths, [named[name] for name in sorted(_called(objects, paths))]),
+        )
+        for paths in names.values()
+    ]
     return sorted(found, key=lambda one: (-one.size, one.path))
+
+
+def _called(objects: Mapping[str, Thing], paths: Sequence[str]) -> set[str]:
+    """What a program may call a library: its file's names, its soname, both without a version."""
+    names = {posixpath.basename(path) for path in paths}
+    elf = objects[paths[0][1:]].elf
+    if elf is not None and elf.soname:
+        names.add(elf.soname)
+    return names | {f"{name.partition('.so')[0]}.so" for name in names}
+
+
+def _naming(image: ElfImage, wanted: set[str]) -> dict[str, list[str]]:
+    """The files in which each of some names stands."""
+    found: dict[str, list[str]] = {name: [] for name in wanted}
+    for path, thing in image:
+        for name in wanted.intersection(thing.names):
+            found[name].append(f"/{path}")
+    return found
+
+
+def _others(paths: Sequence[str], named: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Files that name a library, without itself."""
+    found = dict.fromkeys(path for some in named for path in some if path not in paths)
+    return tuple(found)[:_EXAMPLES]
 
 
 def _glibc(objects: Mapping[str, Thing]) -> str | None:

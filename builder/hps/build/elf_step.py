@@ -12,7 +12,7 @@ from hps.derivation.scheduler import Workshop
 from hps.digest import Blob, Digest
 from hps.layer.elf_layer import layer_things
 
-KIND = "elf/1"
+KIND = "elf/2"
 
 
 def elf_step(name: str, layer: Digest) -> Step:

@@ -120,6 +120,8 @@ def _show_unused(found: "Audit", brought_by: Mapping[str, str]) -> None:
     for one in found.unused:
         more = f" and {len(one.links)} more names" if one.links else ""
         click.echo(f"  {size(one.size):>9}  {one.path}{more} ({brought_by.get(one.path, '?')})")
+        told = f"may be opened by {', '.join(one.named_in)}" if one.named_in else "named nowhere"
+        click.echo(f"             {told}")
 
 
 def _why(gap: "Gap") -> Iterable[str]:

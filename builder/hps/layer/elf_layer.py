@@ -40,6 +40,11 @@ _NOTES = (
     "*/paddlepaddle*.dist-info/METADATA",
 )
 _NOTED = re.compile("|".join(f"(?:{fnmatch.translate(pattern)})" for pattern in _NOTES))
+# What names a library in the text of a program: `libfoo.so`, `libfoo.so.1`, as dlopen(3) takes it.
+_NAMED = re.compile(rb"lib[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,100}?\.so(?:\.[0-9]+)*(?![A-Za-z0-9_])")
+_NAME_LENGTH = 160  # bytes; longer than any match
+_NAMES = 4096  # names of libraries in one file; a list of all of Debian's would have more
+_SOURCE = 1 << 20  # bytes of a Python module that is looked through
 _MODULE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\.[^/]+)?\.so")
 
 
@@ -56,6 +61,8 @@ class Thing:
         module: whether Python can import it (it exports PyInit_NAME).
         fault: why a file that begins like an ELF file cannot be read as one.
         note: the bytes of a configuration or version file.
+        names: names of libraries in the bytes of an ELF file or Python module, sorted; those that
+            it needs, and its own, too.
     """
 
     path: str
@@ -66,12 +73,14 @@ class Thing:
     module: bool = False
     fault: str = ""
     note: bytes | None = None
+    names: tuple[str, ...] = ()
 
     def dump(self) -> bytes:
         """One line of JSON."""
         elf = astuple(self.elf) if self.elf else None
         note = None if self.note is None else base64.b64encode(self.note).decode()
         fields = [self.path, self.kind, self.link, self.size, elf, self.module, self.fault, note]
+        fields.append(self.names)
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
@@ -93,7 +102,7 @@ def read_things(lines: Iterable[bytes]) -> Iterator[Thing]:
 
 
 def _thing(fields: list[Any]) -> Thing:
-    path, kind, link, size, elf, module, fault, note = fields
+    path, kind, link, size, elf, module, fault, note, names = fields
     return Thing(
         path,
         kind,
@@ -103,6 +112,7 @@ def _thing(fields: list[Any]) -> Thing:
         module,
         fault,
         None if note is None else base64.b64decode(note, validate=True),
+        tuple(names),
     )
 
 
@@ -180,6 +190,8 @@ def _look(member: Member) -> Thing:
     if limit is not None:
         note = member.reader.read(limit + 1)
         return Thing(member.path, "file", size=member.size, note=note[:limit])
+    if member.path.endswith(".py") and member.size <= _SOURCE:
+        return Thing(member.path, "file", size=member.size, names=_names(member.reader))
     if member.size < len(MAGIC) or member.reader.read(len(MAGIC)) != MAGIC:
         return Thing(member.path, "file", size=member.size)
     read: ReadAt = partial(_read_at, member.reader, member.size)
@@ -188,7 +200,20 @@ def _look(member: Member) -> Thing:
         module = elf.kind == "library" and _is_module(member.path, read)
     except ElfError as error:
         return Thing(member.path, "file", size=member.size, fault=str(error))
-    return Thing(member.path, "file", size=member.size, elf=elf, module=module)
+    member.reader.seek(0)
+    names = _names(member.reader)
+    return Thing(member.path, "file", size=member.size, elf=elf, module=module, names=names)
+
+
+def _names(reader: BinaryIO) -> tuple[str, ...]:
+    """Names of libraries in bytes; a name on the border of two pieces is found in the second."""
+    found: set[bytes] = set()
+    tail = b""
+    while (read := reader.read(PIECE)) and len(found) < _NAMES:
+        piece = tail + read
+        found.update(match[0] for match in _NAMED.finditer(piece))
+        tail = piece[-_NAME_LENGTH:]
+    return tuple(sorted(name.decode() for name in found))
 
 
 def _note_limit(path: str) -> int | None:
