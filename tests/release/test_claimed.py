@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from hps import canonical
+from hps.derivation.emulation import host_platform
 from hps.digest import Digest
 from hps.errors import IntegrityError, LockError, UsageError
 from hps.oci.archive import write_archive
 from hps.oci.attachment import Attachment, Subject, fallback_index, referrer
 from hps.oci.image import MANIFEST_TYPE, Image
+from hps.oci.index import platform_index
 from hps.oci.layout import write_layout
 from hps.oci.layout_registry import LayoutRegistry
 from hps.release.claimed import (
@@ -207,6 +209,24 @@ def test_one_image_is_one_image(tmp_path: Path, image: Image, blobs: Blobs) -> N
     write_layout(tmp_path / "layout", [image], blobs.path, [*signed(image)[:1], index])
     with pytest.raises(UsageError, match="index of several images"):
         claimed_in_registry(LayoutRegistry(tmp_path / "layout"), str(index.tag))
+
+
+def test_of_an_index_one_image_is_built_again(tmp_path: Path, image: Image, blobs: Blobs) -> None:
+    """This machine's, unless another is named; both are there in a registry by their digest."""
+    ours = replace(image, reference=None, platform=host_platform())
+    config = image.config.replace(b'"amd64"', b'"riscv64"')
+    manifest = image.manifest.replace(
+        image.image_id.hex.encode(), Digest.of(config).hex.encode()
+    ).replace(f'"size":{len(image.config)}'.encode(), f'"size":{len(config)}'.encode())
+    other = replace(ours, platform="linux/riscv64", config=config, manifest=manifest)
+    index = platform_index("app:1", [ours, other])
+    write_layout(tmp_path / "layout", [], blobs.path, signed(ours), [index])
+    found = claimed_layout(tmp_path / "layout")
+    assert (found.digest, found.origins()) == (ours.digest, (Origin("cpu", LOCK),))
+    assert claimed_layout(tmp_path / "layout", "linux/riscv64").digest == other.digest
+    with pytest.raises(UsageError, match="no image for linux/ppc64") as caught:
+        claimed_layout(tmp_path / "layout", "linux/ppc64")
+    assert "linux/riscv64" in str(caught.value.expected)
 
 
 def test_a_configuration_that_is_none(image: Image) -> None:

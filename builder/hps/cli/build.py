@@ -14,8 +14,8 @@ from hps.cli.options import (
     json_option,
     key_option,
     platform_option,
-    project,
     report,
+    target_names,
     wants_json,
     work_options,
     workbench,
@@ -116,7 +116,7 @@ def _build(
 
     root = unchanged.find_root(context.find_root().obj["directory"])
     parsed = unchanged.look(root, _PARSED, ())  # before they are
-    names = _names(context, targets)
+    names = target_names(context, targets)
     asked = groups(names)
     if output is not None and len(asked) != 1:
         raise click.UsageError("--output takes one target")
@@ -146,17 +146,6 @@ def _build(
         rooted = all(one.rooted for one in results)
         _remember(context, bench, before, answers, rooted=rooted)
     return answers
-
-
-def _names(context: click.Context, targets: tuple[str, ...]) -> tuple[str, ...]:
-    """The targets asked for, one for each platform, or for that of --platform alone."""
-    opened, platform = project(context), context.params["platform"]
-    names = opened.target_names(targets)
-    if platform is None:
-        return names
-    from hps.build.platforms import groups
-
-    return tuple(opened.one_target(name, platform) for name in groups(names))
 
 
 def _images(built: "Built | BuiltIndex") -> "tuple[Built | Made, ...]":

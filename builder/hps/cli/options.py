@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,6 +53,22 @@ def platform_option(function: F) -> F:
         type=click.Choice(["linux/amd64", "linux/arm64"]),
         help="For this platform alone, where TARGET is for several.",
     )(function)
+
+
+def target_names(context: click.Context, targets: Sequence[str]) -> tuple[str, ...]:
+    """The targets asked for, one for each platform, or for that of `platform_option` alone.
+
+    Raises:
+        UsageError: there is no such target, or it is not for that platform.
+    """
+    from hps.config.platforms import base_name
+
+    opened, platform = project(context), context.params["platform"]
+    names = opened.target_names(targets)
+    if platform is None:
+        return names
+    bases = dict.fromkeys(base_name(name) for name in names)
+    return tuple(opened.one_target(name, platform) for name in bases)
 
 
 def key_option(function: F) -> F:

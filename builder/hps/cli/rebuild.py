@@ -9,9 +9,11 @@ from hps.cli.options import (
     configured_signer,
     json_option,
     key_option,
+    platform_option,
     registry_client,
     registry_options,
     report,
+    target_names,
     wants_json,
     work_options,
     workbench,
@@ -48,6 +50,7 @@ _LARGEST_LOCK = 64 << 20  # bytes
     help="Where the statement goes when it cannot lie beside the image (default: "
     "TARGET.rebuild.sigstore.json beside hps.lock).",
 )
+@platform_option
 @registry_options
 @work_options
 @json_option
@@ -67,7 +70,9 @@ def command(
 
     Run it in a clone of the project at the commit of the image. WHAT is an image layout, an image
     archive or a name in a registry; its provenance says which target and which lock it was made
-    from, and need not be trusted. Without WHAT, targets are compared with hps.lock alone.
+    from, and need not be trusted. Of an index in a layout or archive the image for this machine is
+    built again, or that of --platform; in a registry each has a digest to name it by. Without WHAT,
+    targets are compared with hps.lock alone.
 
     Everything is made again; nothing that was made before counts. A difference ends it with code 7
     and names the layer. With --attest the key signs provenance of the image: the same as its
@@ -85,7 +90,7 @@ def command(
     signer = _signer(context) if attest else None
     bench = workbench(context)
     if what is None or _is_lock(Path(what)):
-        results = _from_lock(bench, what, targets, signer, output)
+        results = _from_lock(context, bench, what, targets, signer=signer, output=output)
     else:
         results = [_image(context, bench, what, targets, signer=signer, output=output)]
     if wants_json(context):
@@ -118,9 +123,11 @@ def _is_lock(path: Path) -> bool:
 
 
 def _from_lock(
+    context: click.Context,
     bench: "Workbench",
     what: str | None,
     targets: tuple[str, ...],
+    *,
     signer: "AuthorisedSigner | None",
     output: Path | None,
 ) -> list[dict[str, Any]]:
@@ -128,7 +135,7 @@ def _from_lock(
     from hps.release.rebuild import rebuild
 
     _check_same_lock(bench, what)
-    names = bench.project.target_names(targets)
+    names = target_names(context, targets)
     if output is not None and len(names) != 1:
         raise click.UsageError("--output takes one target")
     found = []
@@ -178,19 +185,23 @@ def _image(
     if reference is not None:
         return _in_registry(context, bench, reference, targets, signer)
     if path.is_dir():
-        return _in_layout(bench, path, targets, signer)
-    rebuilt = _compared(bench, claimed_archive(path), targets)
+        return _in_layout(context, bench, path, targets, signer)
+    rebuilt = _compared(bench, claimed_archive(path, context.params["platform"]), targets)
     return _as_json(rebuilt, _written(bench, rebuilt, signer, output) if signer else None)
 
 
 def _in_layout(
-    bench: "Workbench", path: Path, targets: tuple[str, ...], signer: "AuthorisedSigner | None"
+    context: click.Context,
+    bench: "Workbench",
+    path: Path,
+    targets: tuple[str, ...],
+    signer: "AuthorisedSigner | None",
 ) -> dict[str, Any]:
     from hps.oci.attach import attach
     from hps.release.claimed import claimed_layout
     from hps.release.rebuild import is_attested, referrer
 
-    rebuilt = _compared(bench, claimed_layout(path), targets)
+    rebuilt = _compared(bench, claimed_layout(path, context.params["platform"]), targets)
     if signer is None:
         return _as_json(rebuilt, None)
     added = not is_attested(rebuilt, signer)

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hps.derivation.emulation import host_platform
 from hps.digest import Blob, Digest
 from hps.errors import IntegrityError, LockError, NotFoundError, UsageError
 from hps.oci.archive_files import ArchiveFiles
 from hps.oci.attachment import Attachment
 from hps.oci.documents import DOCUMENT_LIMIT, Config, Manifest, parse
-from hps.oci.image import MANIFEST_TYPE
-from hps.oci.layout_contents import blob_name
+from hps.oci.image import MANIFEST_TYPE, Image
+from hps.oci.layout_contents import Layout, blob_name
 from hps.oci.layout_files import FolderFiles, LayoutFiles
-from hps.oci.layout_reading import layout_faults, open_images
+from hps.oci.layout_reading import layout_faults, open_layout
 from hps.oci.registry import Registry
 from hps.release.provenance import BUILD_TYPE
 from hps.store.foreign_text import printable
@@ -113,20 +114,25 @@ class Claimed:
         return asked or here[0]
 
 
-def claimed_layout(folder: Path) -> Claimed:
+def claimed_layout(folder: Path, platform: str | None = None) -> Claimed:
     """The image of a layout, every blob of which is hashed.
 
+    Args:
+        folder: of the layout.
+        platform: which image, where an index lists several; None for this machine's.
+
     Raises:
-        UsageError: there is no layout, or it does not hold one image.
+        UsageError: there is no layout, or it does not hold one image for the platform.
         IntegrityError: it is damaged, or not what its index says.
     """
-    return replace(_laid_out(FolderFiles(folder)), layer=lambda digest: folder / blob_name(digest))
+    found = _laid_out(FolderFiles(folder), platform)
+    return replace(found, layer=lambda digest: folder / blob_name(digest))
 
 
-def claimed_archive(path: Path) -> Claimed:
-    """The image of an archive, read in place; raises as `claimed_layout`."""
+def claimed_archive(path: Path, platform: str | None = None) -> Claimed:
+    """The image of an archive, read in place; arguments and errors as in `claimed_layout`."""
     with ArchiveFiles(path) as files:
-        return _laid_out(files)
+        return _laid_out(files, platform)
 
 
 def claimed_in_registry(registry: Registry, wanted: Digest | str) -> Claimed:
@@ -150,8 +156,8 @@ def claimed_in_registry(registry: Registry, wanted: Digest | str) -> Claimed:
     return Claimed(name, document.data, config, bundles)
 
 
-def _laid_out(files: LayoutFiles) -> Claimed:
-    layout = open_images(files)
+def _laid_out(files: LayoutFiles, platform: str | None) -> Claimed:
+    layout = open_layout(files)
     faults = layout_faults(files, layout)
     if faults:
         raise IntegrityError(
@@ -159,13 +165,29 @@ def _laid_out(files: LayoutFiles) -> Claimed:
             hint="nothing of it should be used: copy it again, or hps verify",
             details=tuple(str(fault) for fault in faults),
         )
-    if len(layout.images) != 1:
-        raise UsageError(
-            f"{files.root} holds {len(layout.images)} images", expected="one, as hps build lays out"
-        )
-    (image,) = layout.images
+    image = _chosen(files, layout, platform)
     bundles = _bundles(image.digest, layout.attachments)
     return Claimed(str(files.root), image.manifest, image.config, bundles)
+
+
+def _chosen(files: LayoutFiles, layout: Layout, platform: str | None) -> Image:
+    """The one image of a layout, or that of its one index for a platform."""
+    images = layout.all_images
+    if platform is not None or (len(layout.indexes) == 1 and not layout.images):
+        wanted = platform or host_platform()
+        images = tuple(one for one in images if f"{one.platform}/".startswith(f"{wanted}/"))
+        if not images:
+            raise UsageError(
+                f"{files.root} holds no image for {wanted}",
+                expected=f"one of: {', '.join(one.platform for one in layout.all_images)}",
+                got=wanted,
+                hint="name one with --platform",
+            )
+    if len(images) != 1:
+        raise UsageError(
+            f"{files.root} holds {len(images)} images", expected="one, as hps build lays out"
+        )
+    return images[0]
 
 
 def _bundles(subject: Digest, attachments: Iterable[Attachment]) -> tuple[Bundle, ...]:
