@@ -19,7 +19,7 @@ FILES = sorted(BUILDER.rglob("*.py"))
 SERVER = sorted((ROOT / "server_env").rglob("*.py")) + sorted((ROOT / "sdk").rglob("*.py"))
 # Modules that decide: they do not read, write, ask the time or start a process.
 PURE = (
-    "canonical.py digest.py errors.py config/schema.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py lock/records.py "
+    "canonical.py digest.py errors.py config/schema.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py config/platforms.py lock/records.py "
     "cache/acceptance.py cache/documents.py cache/expectation.py "
     "lock/text.py lock/stack.py lock/stack_facts.py lock/stack_table.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
     "archive/paths.py archive/refusal.py archive/tar_header.py model/member_names.py "
@@ -31,7 +31,7 @@ PURE = (
     "publish/precedence.py "
     "store/registry_address.py store/registry_docker.py store/registry_containerd.py "
     "store/registry_containers.py store/settings_toml.py store/network.py store/export_manifest.py "
-    "layer/entry.py oci/image.py build/graph.py build/redistribution.py build/elf_audit.py layer/elf.py layer/elf_image.py layer/elf_search.py build/kept.py build/reasons.py "
+    "layer/entry.py oci/image.py build/graph.py build/redistribution.py build/elf_audit.py layer/elf.py layer/elf_image.py layer/elf_search.py build/kept.py build/rc_targets.py build/reasons.py "
     "build/licences.py build/sbom.py release/provenance.py sdk/catalogue.py "
     "sdk/config_pbtxt.py sdk/package.py sdk/wheel.py"
 ).split()
