@@ -23,6 +23,7 @@ from hps.oci.layout_reading import layout_faults, open_layout
 from tests.build.laboratory import BIG, Laboratory, copy_store, copy_tree, sdist, wheel
 from tests.layer.wheels import contents, metadata, packed
 from tests.lock.indexes import HAS_APT, Index
+from tests.oci.registry_server import RegistryServer
 
 pytestmark = [
     pytest.mark.network,
@@ -312,6 +313,12 @@ def test_a_platform_that_it_is_not_for(lab: Laboratory) -> None:
         assert "one of: linux/arm64" in done.err
 
 
+def test_what_varies_is_this_machine(lab: Laboratory) -> None:
+    done = lab.run("build", "cpu", "--challenge", "--platform", ARM, code=2)
+    assert "cpu@arm64 is left out: it is for linux/arm64; this machine varies" in done.err
+    assert "--challenge is for images of this machine, linux/amd64" in done.err
+
+
 def test_the_other_verbs_take_this_machine_or_the_platform_that_is_named(lab: Laboratory) -> None:
     own = lab.run("why", "/opt/tool.txt").out
     other = lab.run("why", "/opt/tool.txt", "--platform", ARM).out
@@ -386,6 +393,41 @@ def test_skopeo_finds_the_image_for_each_machine(lab: Laboratory) -> None:
         told = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
         assert told["Architecture"] == architecture
         assert told["Layers"] == [str(layer.digest) for layer in image.layers]
+
+
+@pytest.fixture(scope="module")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RegistryServer]:
+    with RegistryServer.start(tmp_path_factory.mktemp("registry")) as running:
+        yield running
+
+
+def test_a_registry_gets_all_platforms_and_what_is_signed(
+    lab: Laboratory, key: Path, registry: RegistryServer
+) -> None:
+    lab.environment["HPS_KEY"] = "release"
+    lab.run("build")
+    place = f"{registry.host}/lab/app:1.0"
+    assert lab.run("push", "cpu", place).out.split()[0] == str(read(lab).digest)
+    verdicts = verdicts_of(lab.run("verify", place, "--key", str(key), "--json").json)
+    assert [one["verdict"] for one in verdicts] == ["good"] * 3
+    lab.run("pull", place, "-o", str(lab.folder / "pulled"))
+    assert open_layout(lab.folder / "pulled").indexes[0].data == read(lab).data
+    one = f"{registry.host}/lab/one:1.0"
+    lab.run("push", "cpu", one, "--platform", ARM)
+    (verdict,) = verdicts_of(lab.run("verify", one, "--key", str(key), "--json").json)
+    assert (verdict["verdict"], verdict["digest"]) == ("good", str(read(lab).images[1].digest))
+
+
+def test_an_image_of_the_index_is_built_again_by_somebody_else(lab: Laboratory, key: Path) -> None:
+    lab.run("build", "--key", "release")
+    lab.run("key", "generate", "again", "--role", "rebuild", "--no-passphrase")
+    done = lab.run("rebuild", str(lab.layout), "--attest", "--key", "again", "--json")
+    (told,) = done.json
+    assert (told["target"], told["digest"]) == ("cpu@amd64", str(read(lab).images[0].digest))
+    assert told["attested"]["added"]
+    subjects = [one.subject for one in open_layout(lab.layout).attachments]
+    assert subjects.count(read(lab).images[0].digest) == 4
+    assert subjects.count(read(lab).images[1].digest) == 3
 
 
 def test_an_archive_holds_all_platforms(lab: Laboratory, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hps.cli.options import project, report, wants_json, workbench
+from hps.cli.options import project, report, target_names, wants_json, workbench
 
 if TYPE_CHECKING:
     from hps.release.challenge import Report, Result
@@ -80,7 +80,7 @@ def challenge(context: click.Context, targets: tuple[str, ...]) -> None:
             at_once=given["together"],
             pythons=given["pythons"],
         )
-        for name in project(context).target_names(targets)
+        for name in _for_this_machine(context, targets)
     ]
     if wants_json(context):
         report([one.as_json() for one in reports])
@@ -88,6 +88,22 @@ def challenge(context: click.Context, targets: tuple[str, ...]) -> None:
         for one in reports:
             click.echo("\n".join(lines(one)))
     context.exit(max(one.exit_code for one in reports))
+
+
+def _for_this_machine(context: click.Context, targets: tuple[str, ...]) -> list[str]:
+    """The targets that can be challenged: what varies is this machine, not an emulated one."""
+    from hps.derivation.emulation import host_platform
+
+    opened, here = project(context), host_platform()
+    names = target_names(context, targets)
+    ours = [name for name in names if opened.target(name).platform == here]
+    for name in names:
+        if name not in ours:
+            other = opened.target(name).platform
+            click.echo(f"{name} is left out: it is for {other}; this machine varies", err=True)
+    if not ours:
+        raise click.UsageError(f"--challenge is for images of this machine, {here}")
+    return ours
 
 
 def lines(challenged: "Report") -> list[str]:
