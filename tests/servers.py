@@ -9,6 +9,7 @@ The first request for a path gets the first behaviour, the second the second; th
 A path without a script is answered with 404. Nothing sleeps longer than the server lives.
 """
 
+import base64
 import contextlib
 import email.utils
 import http.server
@@ -277,6 +278,19 @@ def garbage(data: bytes = b"SSH-2.0-OpenSSH_9.2\r\n") -> Behaviour:
     return behave
 
 
+def guarded(inside: Behaviour, user: str, password: str) -> Behaviour:
+    """What one user alone may see, by Basic (RFC 7617)."""
+    secret = base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    def behave(exchange: Exchange) -> None:
+        if exchange.headers.get("Authorization") == f"Basic {secret}":
+            inside(exchange)
+        else:
+            status(401, headers={"WWW-Authenticate": 'Basic realm="x"'})(exchange)
+
+    return behave
+
+
 class _Server(http.server.ThreadingHTTPServer):
     daemon_threads = False  # `server_close` joins them, so nothing outlives the test
     block_on_close = True
@@ -337,6 +351,7 @@ class HostileServer:
         self.fallback: Behaviour | None = None  # for paths without a script, instead of 404
         self._scripts: dict[str, list[Behaviour]] = {}
         self._folders: dict[str, Path] = {}
+        self._always: Behaviour | None = None
         self._guard = threading.Lock()
         self._server = _Server(self)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
@@ -372,6 +387,11 @@ class HostileServer:
         with self._guard:
             self._scripts[path] = list(behaviours)
 
+    def answer_all(self, behaviour: Behaviour | None) -> None:
+        """What every request gets from now on, whatever was scripted; None takes that back."""
+        with self._guard:
+            self._always = behaviour
+
     def folder(self, prefix: str, folder: Path) -> None:
         """Serve the files of a folder below a prefix, with ETag and Range; `index.html` for /."""
         with self._guard:
@@ -390,6 +410,8 @@ class HostileServer:
     def next_behaviour(self, request: Seen) -> Behaviour:
         with self._guard:
             self.seen.append(request)
+            if self._always is not None:
+                return self._always
             script = self._scripts.get(request.path)
             if script:
                 return script.pop(0) if len(script) > 1 else script[0]

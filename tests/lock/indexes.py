@@ -8,12 +8,12 @@ import lzma
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from hps.store.python_index import JSON
-from tests.servers import HostileServer, fine
+from tests.servers import Behaviour, HostileServer, fine
 
 
 def make_wheel(
@@ -53,6 +53,7 @@ class Index:
     def __init__(self) -> None:
         self.server = HostileServer()
         self._files: dict[str, list[dict[str, Any]]] = {}
+        self._bodies: dict[str, bytes] = {}
 
     def __enter__(self) -> Self:
         self.server.__enter__()
@@ -89,7 +90,28 @@ class Index:
         }
         self.server.script(f"/simple/{project}/", fine(json.dumps(page).encode(), media_type=JSON))
         self.server.script(f"/files/{file}", fine(data))
+        self._bodies[f"/files/{file}"] = data
         return digest
+
+    def copy_to(
+        self, server: HostileServer, guard: Callable[[Behaviour], Behaviour] = lambda it: it
+    ) -> str:
+        """Serve the same at another place; gives the address of the copy.
+
+        Args:
+            server: not this index's own.
+            guard: what stands before each answer, see `tests.servers.guarded`.
+        """
+        for path, body in self._bodies.items():
+            server.script(path, guard(fine(body)))
+        for project, files in self._files.items():
+            moved = [
+                {**one, "url": one["url"].replace(self.server.url, server.url)} for one in files
+            ]
+            page = {"meta": {"api-version": "1.1"}, "name": project, "versions": [], "files": moved}
+            body = json.dumps(page).encode()
+            server.script(f"/simple/{project}/", guard(fine(body, media_type=JSON)))
+        return f"{server.url}/simple"
 
     def add_wheel(
         self,

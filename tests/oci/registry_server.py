@@ -172,6 +172,7 @@ class RegistryServer:
         authority: Authority | None = None,
         users: Mapping[str, str] | None = None,
         realm: str | None = None,
+        remote: str | None = None,
     ) -> Iterator[Self]:
         """Run a registry while the block runs.
 
@@ -180,12 +181,16 @@ class RegistryServer:
             authority: of its certificate, and of tokens.
             users: name to password; wants them by Basic.
             realm: of a token server; wants tokens.
+            remote: address of a registry that it mirrors: a pull-through cache.
         """
         program = shutil.which("docker-registry")
         assert program, "docker-registry is not installed: apt-get install docker-registry"
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.json"  # JSON is YAML
-        config.write_text(json.dumps(_configuration(folder, authority, users, realm)))
+        settings = _configuration(folder, authority, users, realm)
+        if remote is not None:
+            settings["proxy"] = {"remoteurl": remote}
+        config.write_text(json.dumps(settings))
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(

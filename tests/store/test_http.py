@@ -181,7 +181,8 @@ def test_what_does_not_exist_is_asked_for_once(
 
 
 @pytest.mark.parametrize(
-    ("code", "hint"), [(401, "netrc"), (403, "netrc"), (400, "address"), (304, "address")]
+    ("code", "hint"),
+    [(401, "netrc"), (403, "netrc"), (407, "PROXY"), (400, "address"), (304, "address")],
 )
 def test_a_refusal_is_not_repeated(server: HostileServer, http: Http, code: int, hint: str) -> None:
     server.script("/a", servers.status(code))

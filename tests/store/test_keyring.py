@@ -1,6 +1,5 @@
 """Passwords from `keyring`: when it is asked, how, and where its answer goes."""
 
-import base64
 import json
 import os
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from hps.store.network import Network
 from hps.store.origins import Origins
 from hps.store.python_index import PythonIndex
 from hps.store.request import PythonOrigin
-from tests.servers import Behaviour, Exchange, HostileServer, fine, redirect, status
+from tests.servers import HostileServer, fine, guarded, redirect
 from tests.store.fetch_lab import PATIENT
 
 SECRET = "pass word/@:%~"
@@ -82,21 +81,8 @@ def keyring(tmp_path: Path) -> Keyring:
 def server() -> Iterator[HostileServer]:
     with HostileServer() as running:
         for path in ("/simple/demo/", "/simple/pip/", "/files/demo-1.0.tar.gz"):
-            running.script(path, guarded(fine(PAGE, media_type="text/html")))
+            running.script(path, guarded(fine(PAGE, media_type="text/html"), "ann", SECRET))
         yield running
-
-
-def guarded(inside: Behaviour) -> Behaviour:
-    """What `ann` alone may see."""
-    wanted = "Basic " + base64.b64encode(f"ann:{SECRET}".encode()).decode()
-
-    def behave(exchange: Exchange) -> None:
-        if exchange.headers.get("Authorization") == wanted:
-            inside(exchange)
-        else:
-            status(401, headers={"WWW-Authenticate": 'Basic realm="x"'})(exchange)
-
-    return behave
 
 
 def origins(keyring: Keyring, url: str, folder: Path, **environment: str) -> Origins:

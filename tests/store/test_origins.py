@@ -219,9 +219,13 @@ def test_what_another_tool_is_told_about_the_network(tmp_path: Path) -> None:
     network = Network(proxies={"http": "http://p", "https": "http://q"}, bundle="/pip.pem")
     told = network.environment({"NO_PROXY": "index.example.org"})
     assert told == {
-        **{"http_proxy": "http://p", "HTTP_PROXY": "http://p"},
-        **{"https_proxy": "http://q", "HTTPS_PROXY": "http://q"},
-        **{"no_proxy": "", "NO_PROXY": "", "SSL_CERT_FILE": "/pip.pem"},
+        "http_proxy": "http://p",
+        "HTTP_PROXY": "http://p",
+        "https_proxy": "http://q",
+        "HTTPS_PROXY": "http://q",
+        "no_proxy": "",
+        "NO_PROXY": "",
+        "SSL_CERT_FILE": "/pip.pem",
     }
     assert Network().environment({"REQUESTS_CA_BUNDLE": "/r.pem", "SSL_CERT_FILE": "/s.pem"}) == {
         "SSL_CERT_FILE": "/r.pem"  # uv reads this name alone

@@ -1,6 +1,7 @@
 """Where registries live, on machines made of files in a temporary folder."""
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,12 @@ from hps.config.schema import RegistrySource
 from hps.errors import FetchError
 from hps.store.machine import Machine
 from hps.store.registry_address import Endpoint
-from hps.store.registry_origins import DefaultRegistry, RegistryOrigins, parse_info
+from hps.store.registry_origins import (
+    DefaultRegistry,
+    RegistryOrigins,
+    ask_docker,
+    parse_info,
+)
 
 HUB = DefaultRegistry(
     Endpoint("index.hub.example.org", scheme="https"), ("hub.example.org", "index.hub.example.org")
@@ -404,3 +410,15 @@ def test_two_sources_that_name_one_mirror(machine: Laboratory) -> None:
         "https://n.example.org/v2/team/app",
         "https://index.hub.example.org/v2/team/app",
     ]
+
+
+def test_a_real_engine_says_which_registry_is_its_own(docker_host: str) -> None:
+    environment = {"DOCKER_HOST": docker_host, "PATH": os.environ["PATH"]}
+    found = ask_docker(environment)
+    assert found is not None
+    assert found.endpoint.scheme == "https"
+    assert found.names[-1] == found.endpoint.host
+    assert len(found.names) == 2
+    nobody = {**environment, "DOCKER_HOST": "unix:///nonexistent/docker.sock"}
+    assert ask_docker(nobody) is None
+    assert ask_docker({"PATH": "/nonexistent"}) is None

@@ -224,6 +224,12 @@ def _refuse(response: requests.Response, title: str) -> NoReturn:
             f"{title} does not exist: {said(response)}",
             hint="the mirror may have dropped it; try another one",
         )
+    if status == requests.codes.proxy_authentication_required:
+        raise FetchError(
+            f"cannot fetch {title}: the proxy wants to know who asks: {said(response)}",
+            hint="put user and password into the address of the proxy, as in "
+            "HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT (docs/how-to/mirrors.md)",
+        )
     credentials = status in {requests.codes.unauthorized, requests.codes.forbidden}
     raise FetchError(
         f"cannot fetch {title}: {said(response)}",
