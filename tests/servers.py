@@ -296,12 +296,12 @@ class _Server(http.server.ThreadingHTTPServer):
     block_on_close = True
     request_queue_size = 64
 
-    def __init__(self, hostile: "HostileServer") -> None:
+    def __init__(self, hostile: "HostileServer", port: int) -> None:
         self.hostile = hostile
         self.open: set[socket.socket] = set()
         self.accepted = 0
         self.guard = threading.Lock()
-        super().__init__(("127.0.0.1", 0), Exchange)
+        super().__init__(("127.0.0.1", port), Exchange)
 
     def get_request(self) -> tuple[socket.socket, Any]:
         connection, peer = super().get_request()
@@ -342,18 +342,26 @@ class HostileServer:
 
     Args:
         tls: serve https with this context (see `Certificate`).
+        port: to listen on, where a free one of the kernel's will not do.
+        like: another server whose scripts and folders this one has, too.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        tls: ssl.SSLContext | None = None,
+        *,
+        port: int = 0,
+        like: "HostileServer | None" = None,
+    ) -> None:
         self.tls = tls
         self.stopping = threading.Event()
         self.seen: list[Seen] = []
         self.fallback: Behaviour | None = None  # for paths without a script, instead of 404
-        self._scripts: dict[str, list[Behaviour]] = {}
-        self._folders: dict[str, Path] = {}
+        self._scripts: dict[str, list[Behaviour]] = like._scripts if like else {}
+        self._folders: dict[str, Path] = like._folders if like else {}
         self._always: Behaviour | None = None
         self._guard = threading.Lock()
-        self._server = _Server(self)
+        self._server = _Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
