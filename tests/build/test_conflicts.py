@@ -6,8 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hps.build.conflicts import conflicts, idle_rules
+from hps.build.conflicts import conflicts, idle_rules, over_base
 from hps.config.schema import Keep
+from hps.layer.entry import Kind
 from hps.layer.index import IndexLine
 
 
@@ -81,3 +82,33 @@ def test_rules_that_keep_nothing_are_found() -> None:
     assert idle_rules([*useful, *idle], lines) == idle
     assert idle_rules([], lines) == []
     assert idle_rules(idle, []) == idle
+
+
+def below(path: str, kind: Kind = "file", content: str = "b", owner: str = "base") -> IndexLine:
+    return IndexLine(path, kind, 0o755 if kind == "directory" else 0o644, 0, content, owner)
+
+
+def test_a_base_image_is_not_replaced_in_silence() -> None:
+    base = [below("opt", "directory", ""), below("opt/a"), below("opt/b", owner="pkg")]
+    base += [below("opt/c"), below("link", "symlink", "usr/link")]
+    ours = [
+        below("opt", "directory", "", "hps"),  # a folder that is as it was
+        below("opt/a", owner="mine"),  # the same file
+        below("opt/b", content="x", owner="mine"),
+        below("opt/c", content="x", owner="kept"),
+        below("link", "directory", "", "hps"),
+    ]
+    found = over_base(
+        base, [("files", ours)], (), [Keep.model_validate({"path": "/opt/c", "from": "kept"})]
+    )
+    assert found == [
+        "/opt/b: pkg (of the base image) and mine (layer files)",
+        "/link: base (of the base image) and hps (layer files)",
+    ]
+
+
+def test_what_is_taken_away_from_a_base_is_no_source() -> None:
+    base = [below("site/app"), below("site/app/a.py")]
+    ours = [("python", [below("site/app/a.py", content="new", owner="app")])]
+    assert over_base(base, ours, {"site/app"}, ()) == []
+    assert len(over_base(base, ours, {"site/ap"}, ())) == 1

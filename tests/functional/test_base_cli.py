@@ -109,6 +109,7 @@ def another(base_image: BaseImage) -> BaseImage:
     return replace(base_image, layers=(*base_image.layers, new))
 
 
+@pytest.mark.slow
 def test_locked_twice_the_bytes_are_the_same(base_lab: BaseLaboratory, tmp_path: Path) -> None:
     before = base_lab.lock_path.read_bytes()
     assert b"127.0.0.1" not in before
@@ -135,6 +136,7 @@ def test_frozen_and_offline_nobody_is_asked(base_lab: BaseLaboratory) -> None:
     assert base_lab.image() == image
 
 
+@pytest.mark.slow
 def test_a_lock_builds_with_an_empty_store(base_lab: BaseLaboratory, tmp_path: Path) -> None:
     image = base_lab.image()
     shutil.rmtree(base_lab.layout)
@@ -272,3 +274,44 @@ def test_a_program_runs_in_it(base_lab: BaseLaboratory, tmp_path: Path) -> None:
         if (path / "usr/lib/gadget/kept.txt").exists()
     }
     assert kept == {"one\n", "two\n"}
+
+
+def test_a_base_alone(base_lab: BaseLaboratory) -> None:
+    """No Debian archive is asked, and none needs to be there."""
+    text = base_lab.config.read_text()
+    for start, end in (
+        ("[sources.debian.os]", "[targets.cpu]"),
+        ("[targets.cpu.debian]", "[targets.cpu.python]"),
+    ):
+        head, _, rest = text.partition(start)
+        text = head + end + rest.split(end, 1)[1]
+    base_lab.config.write_text(text)
+    del base_lab.environment["HPS_DEBIAN_OS"]
+    base_lab.run("lock")
+    assert [one.name for one in base_lab.target.layers] == ["base:removed", "system", "python"]
+    assert base_lab.target.debs == ()
+    done = base_lab.run("build", "--frozen", "--json")
+    names = [one["name"] for one in done.json[0]["layers"]]
+    assert names[:4] == ["base:1", "base:2", "base:3", "base:removed"]
+    assert done.json[0]["layers"][0]["digest"] != done.json[0]["layers"][0]["diff_id"]
+    again = base_lab.run("build", "--frozen", "--json")
+    assert not again.json[0]["changed"]
+
+
+@pytest.mark.slow
+def test_a_base_without_dpkg_gets_a_whole_system(empty_base_lab: BaseLaboratory) -> None:
+    """Nothing but a file: all packages are laid over it, with a database of their own."""
+    lab = empty_base_lab
+    small = BaseImage((Packed.of(tar_bytes([Part("opt/own.txt", b"own\n")]), "+gzip"),))
+    lab.push(small, "small")
+    lab.edit("team/os:1", "team/os:small")
+    lab.run("lock")
+    base = lab.target.base
+    assert base is not None
+    assert (base.debs, base.glibc, base.interpreter, base.user) == ((), None, None, None)
+    assert lab.target.glibc == "2.36"
+    assert {"libc6", "base-files", "python3.11"} <= {one.name for one in lab.target.debs}
+    assert {one.name for one in lab.target.wheels} == {"app", "base"}
+    lab.run("build", "--frozen")
+    manifest = lab.document(lab.image())
+    assert lab.document(manifest["config"]["digest"])["config"]["User"] == "1000:1000"
