@@ -29,7 +29,7 @@ def two_of(*keys: FileKey, threshold: int = 2) -> Policy:
         TrustedKey(f"key {n}", key.public, ROLES["build"]) for n, key in enumerate(keys)
     )
     names = tuple(key.name for key in trusted)
-    return Policy(trusted, (Requirement(TRACE, names, threshold),))
+    return Policy(trusted, (), traces=(Requirement(TRACE, names, threshold),))
 
 
 def test_one_trusted_key_is_enough() -> None:
@@ -160,7 +160,33 @@ def test_a_wrong_clock_changes_nothing_for_what_hps_writes(year: int) -> None:
 
 def test_only_keys_that_are_asked_for_are_looked_for() -> None:
     policy = two_of(KEY, SECOND, threshold=1)
-    narrowed = replace(policy, requirements=(Requirement(TRACE, ("key 1",)),))
+    narrowed = replace(policy, traces=(Requirement(TRACE, ("key 1",)),))
     assert [key.name for key in keys_of(narrowed)] == ["key 1"]
     decision = decide(DERIVATION, [signed(DERIVATION, OUTPUTS)], narrowed, now=NOW)
     assert decision.outputs is None
+
+
+POLICY = b"""
+version = 1
+[keys.ci]
+public = "ci.pub"
+[keys.other]
+public = "other.pub"
+[[require]]
+predicate = "signature"
+[[require]]
+predicate = "trace"
+keys = ["ci"]
+"""
+
+
+def test_what_is_asked_of_traces_is_not_asked_of_images() -> None:
+    pems = {"ci.pub": KEY.public.pem, "other.pub": SECOND.public.pem}
+    policy = Policy.parse(POLICY, "policy", pems.__getitem__)
+    assert [one.predicate_type for one in policy.requirements] == [SIGNATURE]
+    assert requirements_of(policy) == (Requirement(TRACE, ("ci",)),)
+    assert [key.name for key in keys_of(policy)] == ["ci"]
+    without = Policy.parse(
+        POLICY.partition(b'[[require]]\npredicate = "trace')[0], "policy", pems.__getitem__
+    )
+    assert requirements_of(without) == (Requirement(TRACE, ("ci", "other")),)

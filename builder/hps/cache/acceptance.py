@@ -57,10 +57,7 @@ class Decision:
 def requirements_of(policy: Policy) -> tuple[Requirement, ...]:
     """What a policy asks of traces; empty when none of its keys may make one."""
     able = tuple(key.name for key in policy.keys if TRACE in key.predicates)
-    asked = tuple(one for one in policy.requirements if one.predicate_type == TRACE)
-    if not able:
-        return ()
-    return asked or (Requirement(TRACE, able),)
+    return () if not able else policy.traces or (Requirement(TRACE, able),)
 
 
 def keys_of(policy: Policy) -> tuple[TrustedKey, ...]:

@@ -4,6 +4,7 @@ They are verified again whenever they are read, so that a key that leaves the po
 from that moment on. Locking, `--check` and rebuilding never ask here.
 """
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -13,6 +14,7 @@ from hps.cache.acceptance import Decision, Signed, decide
 from hps.cache.documents import TRACE_LIMIT
 from hps.cache.expectation import Outputs
 from hps.digest import Digest
+from hps.errors import NotReproducibleError
 from hps.store.blobs import Store
 from hps.store.traces import Trace
 from hps.trust.policy import Policy
@@ -58,7 +60,9 @@ class Received:
             return
         if there is not None:
             self._store.received.remove(derivation)
-        self._store.received.put(derivation, record, decision.outputs)
+        # Who was faster and kept something else has verified it as well.
+        with contextlib.suppress(NotReproducibleError):
+            self._store.received.put(derivation, record, decision.outputs)
         self._known[derivation] = decision.outputs
 
     def signers(self, derivation: Digest) -> tuple[str, ...]:
@@ -82,5 +86,8 @@ def _signed(trace: Trace) -> list[Signed]:
     bundles = trace.record.get(_BUNDLES, [])
     if not isinstance(bundles, list):
         return []
-    found = [canonical.dumps(each) for each in bundles]
+    try:
+        found = [canonical.dumps(each) for each in bundles]
+    except TypeError:
+        return []  # nothing that was ever kept looks like that
     return [Signed("received", data) for data in found if len(data) <= TRACE_LIMIT]

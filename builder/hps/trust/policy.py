@@ -54,11 +54,19 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Trusted keys, and what must be there."""
+    """Trusted keys, and what must be there.
+
+    Args:
+        keys: whose statements count.
+        requirements: of what is verified.
+        allow_unsigned: what lies beside nothing is good.
+        traces: what is asked of traces of shared caches, which are about no image or file.
+    """
 
     keys: tuple[TrustedKey, ...]
     requirements: tuple[Requirement, ...]
     allow_unsigned: bool = False
+    traces: tuple[Requirement, ...] = ()
 
     @classmethod
     def of_keys(cls, keys: Mapping[str, PublicKey]) -> Self:
@@ -99,8 +107,13 @@ class Policy:
         faults += _contradictions(required, document.get("keys", {})) + _twice(keys)
         if faults:
             raise _faulty(where, tuple(faults))
-        requirements = tuple(_of_able_keys(one, keys) for one in required)
-        return cls(tuple(keys), requirements, document.get("unsigned") == "allow")
+        asked = [_of_able_keys(one, keys) for one in required]
+        return cls(
+            tuple(keys),
+            tuple(one for one in asked if one.predicate_type != TRACE),
+            document.get("unsigned") == "allow",
+            tuple(one for one in asked if one.predicate_type == TRACE),
+        )
 
 
 def _document(data: bytes) -> dict[str, Any]:
