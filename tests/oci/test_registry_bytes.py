@@ -1,6 +1,7 @@
 """The registry client against a registry that lies, floods and stalls."""
 
 import json
+import threading
 
 import pytest
 
@@ -15,6 +16,7 @@ from hps.errors import (
 from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE
 from hps.oci.registry import DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE
 from hps.oci.registry_client import RegistryClient
+from hps.store.cancellation import Cancelled
 from tests import servers
 from tests.oci.registry_lab import (
     BLOB,
@@ -148,6 +150,33 @@ def test_the_wall_time_of_a_block_is_bounded(
     with pytest.raises(MalformedError):
         registry.manifest("1.0")  # no media type
     assert registry.manifest("1.0").digest == GOOD_DIGEST
+
+
+def test_limits_of_two_threads_are_two(server: HostileServer, registry: RegistryClient) -> None:
+    """What one thread ends does not set the other's limit aside, and both can be called off."""
+    reached = threading.Event()
+
+    def silent(exchange: Exchange) -> None:
+        reached.set()
+        exchange.wait()
+
+    server.script(DIGEST_PATH, silent)
+    server.script(TAG_PATH, manifest())
+    ended: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            registry.manifest(GOOD_DIGEST)
+        except (FetchError, Cancelled) as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert reached.wait(20)
+    assert registry.manifest("1.0").digest == GOOD_DIGEST
+    registry.abandon()
+    thread.join(20)  # the server itself would be waited for longer
+    assert len(ended) == 1
 
 
 def changed(**fields: object) -> bytes:
