@@ -190,10 +190,7 @@ def image_config(
             },
             "history": [
                 *below.history,
-                *(
-                    {"created": created, "created_by": HISTORY}
-                    for _ in layers[len(below.layers) :]
-                ),
+                *({"created": created, "created_by": HISTORY} for _ in layers[len(below.layers) :]),
             ],
             "rootfs": {
                 "type": "layers",
