@@ -68,18 +68,7 @@ def resolve_base(registry: Registry, wanted: BaseName, platform: str) -> tuple[L
         ResolutionError: it has no image for the platform, or one that hps cannot build upon.
         IntegrityError: bytes are not what their digest says, or contradict each other.
     """
-    named = registry.manifest(wanted.wanted)
-    chosen, index = named, None
-    if named.is_index:
-        index = named.digest
-        descriptor = choose(listed(named, str(wanted)), platform, str(wanted))
-        chosen = registry.manifest(descriptor.digest)
-        if len(chosen.data) != descriptor.size or chosen.is_index:
-            raise MalformedError(
-                f"{wanted}: the manifest {descriptor.digest} is not what its index says",
-                expected=f"a manifest of {descriptor.size} bytes",
-                got=f"{'an index' if chosen.is_index else 'a manifest'} of {len(chosen.data)}",
-            )
+    chosen, index = _manifest(registry, wanted, platform)
     manifest = _read_manifest(chosen, str(wanted))
     blob = Blob(manifest.config.digest, manifest.config.size)
     config = registry.read(blob, DOCUMENT_LIMIT)
@@ -91,6 +80,7 @@ def resolve_base(registry: Registry, wanted: BaseName, platform: str) -> tuple[L
             got=len(manifest.layers),
         )
     name = wanted.repository.rpartition("/")[2]
+    layers = enumerate(zip(manifest.layers, diff_ids, strict=True), start=1)
     record = LockedBase(
         registry=wanted.registry,
         repository=wanted.repository,
@@ -98,16 +88,29 @@ def resolve_base(registry: Registry, wanted: BaseName, platform: str) -> tuple[L
         index=index.hex if index else None,
         manifest=chosen.digest.hex,
         manifest_size=len(chosen.data),
-        config=manifest.config.digest.hex,
-        config_size=manifest.config.size,
-        layers=tuple(
-            _layer(f"{name}-{number}", one, diff_id)
-            for number, (one, diff_id) in enumerate(
-                zip(manifest.layers, diff_ids, strict=True), start=1
-            )
-        ),
+        config=blob.digest.hex,
+        config_size=blob.size,
+        layers=tuple(_layer(f"{name}-{number}", *one) for number, one in layers),
     )
     return record, config
+
+
+def _manifest(
+    registry: Registry, wanted: BaseName, platform: str
+) -> tuple[ManifestDocument, Digest | None]:
+    """The manifest for a platform, and the index that lists it, where there is one."""
+    named = registry.manifest(wanted.wanted)
+    if not named.is_index:
+        return named, None
+    descriptor = choose(listed(named, str(wanted)), platform, str(wanted))
+    chosen = registry.manifest(descriptor.digest)
+    if len(chosen.data) != descriptor.size or chosen.is_index:
+        raise MalformedError(
+            f"{wanted}: the manifest {descriptor.digest} is not what its index says",
+            expected=f"a manifest of {descriptor.size} bytes",
+            got=f"{'an index' if chosen.is_index else 'a manifest'} of {len(chosen.data)}",
+        )
+    return chosen, named.digest
 
 
 def listed(index: ManifestDocument, name: str) -> list[Listed]:
