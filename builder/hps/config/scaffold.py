@@ -39,7 +39,7 @@ source-date-epoch = 0 # the time stamp of every file of an image
 # One table a target; `hps build cpu` builds this one.
 [targets.cpu]
 device = "cpu"
-platform = "linux/amd64"
+platform = "linux/amd64" # or platforms = ["linux/amd64", "linux/arm64"]: an image for each
 python-version = "3.11" # what Debian bookworm carries
 
 # An image of a registry below everything else; the Debian packages are then laid over it.
