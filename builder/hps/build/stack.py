@@ -19,8 +19,13 @@ from hps.lock.stack import Stack, judge
 from hps.lock.stack_facts import FileFacts, gather
 from hps.lock.stack_table import Version
 
-# Debian's own packages go together by Debian's care, and hold nothing of the stack.
-_LOOKED_AT = {"archive": "archive", "files": "file", "wheels": "Python package"}
+# What to call the owner of a file, by the kind of its layer; the others hold nothing of the stack.
+_LOOKED_AT = {
+    "archive": "archive",
+    "debian": "Debian package",
+    "files": "file",
+    "wheels": "Python package",
+}
 
 
 def check_stack(
