@@ -4,7 +4,7 @@ import tarfile
 
 import pytest
 
-from hps.build.image import find
+from hps.build.finding import find
 from hps.build.reasons import reasons
 from tests.build.laboratory import Laboratory
 

@@ -1,7 +1,7 @@
 """Two owners of one path: an error when the image is locked, never a surprise of the overlay."""
 
 import itertools
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from hps.build.workbench import Workbench
 from hps.config.schema import Keep
@@ -41,16 +41,7 @@ def check_conflicts(
 
     found = conflicts((name, lines(index)) for name, index in layers)
     if base is not None:
-        decided = {name for name, _ in layers if name in DECIDED}
-        gone = {
-            path
-            for name, index in layers
-            if name in decided
-            for line in lines(index)
-            if (path := hidden(line.path))
-        }
-        others = [(name, lines(index)) for name, index in layers if name not in decided]
-        found += over_base(lines(base), others, gone, rules)
+        found += _replaced(lines, layers, rules, base)
     if found:
         raise ConflictError(
             f"{len(found)} paths have two sources with different content",
@@ -65,6 +56,19 @@ def check_conflicts(
             details=tuple(f"keep {rule.path} from {rule.from_}" for rule in idle),
             hint="correct path and name; `hps why` names packages as rules do",
         )
+
+
+def _replaced(
+    lines: Callable[[Blob], Iterable[IndexLine]],
+    layers: Sequence[tuple[str, Blob]],
+    rules: Sequence[Keep],
+    base: Blob,
+) -> list[str]:
+    """What layers would silently replace in the base image, after what others take away from it."""
+    decided = [index for name, index in layers if name in DECIDED]
+    gone = {path for index in decided for line in lines(index) if (path := hidden(line.path))}
+    others = [(name, lines(index)) for name, index in layers if name not in DECIDED]
+    return over_base(lines(base), others, gone, rules)
 
 
 def over_base(

@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import click
 
+from hps.build.finding import Origin, find
 from hps.build.healing import healing
-from hps.build.image import Origin, build, find
+from hps.build.image import build
 from hps.build.reasons import reasons
 from hps.cli.options import (
     json_option,
