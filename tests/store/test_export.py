@@ -70,7 +70,8 @@ def place(request: pytest.FixtureRequest, store: Store, tmp_path: Path) -> Path:
 
 
 def test_what_was_exported_comes_back(place: Path, tmp_path: Path) -> None:
-    other, counted = Store(tmp_path / "other"), []
+    other = Store(tmp_path / "other")
+    counted: list[int] = []
     assert read_manifest(place) == MANIFEST
     assert read_export(other, place, counted.append) == Imported(MANIFEST, 3, len(BIG) + 3000, 0)
     for body in BODIES.values():
@@ -234,9 +235,7 @@ def test_an_archive_that_was_cut_off(store: Store, tmp_path: Path, size: int) ->
     }
 
 
-def test_a_flipped_byte_of_the_document_is_found_or_harmless(
-    store: Store, tmp_path: Path
-) -> None:
+def test_a_flipped_byte_of_the_document_is_found_or_harmless(store: Store, tmp_path: Path) -> None:
     """No flip makes the import take other bytes for what the lock calls by their digest."""
     folder = tmp_path / "export"
     write_folder(store, MANIFEST, folder)

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hps.errors import FetchError, IntegrityError, NotFoundError
 from hps.store.cancellation import Cancellation, Cancelled
 from hps.store.http import Http
+from hps.store.network import Network
 from hps.store.retry import Deadlines
 from tests import servers
 from tests.servers import Certificate, HostileServer
@@ -525,6 +527,34 @@ def test_an_own_authority_is_trusted_when_the_environment_says_so(
     monkeypatch.setenv(name, str(certificate.path))
     secure.script("/a", servers.fine(b"secret"))
     with Http(PATIENT) as http:
+        assert stream(http, secure.url + "/a").data == b"secret"
+
+
+def test_what_the_administrator_trusts_is_trusted(
+    secure: HostileServer,
+    certificate: Certificate,
+    no_bundle: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The system's folder of certificates, as OpenSSL finds it (c_rehash(1))."""
+    told = ["openssl", "x509", "-noout", "-subject_hash", "-in", str(certificate.path)]
+    name = subprocess.run(told, check=True, capture_output=True, text=True).stdout.strip()
+    (tmp_path / f"{name}.0").write_bytes(certificate.path.read_bytes())
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    secure.script("/a", servers.fine(b"secret"))
+    with Http(PATIENT) as http:
+        assert stream(http, secure.url + "/a").data == b"secret"
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
+    with Http(PATIENT) as http, pytest.raises(FetchError, match="TLS failed"):
+        stream(http, secure.url + "/a")  # who names a bundle means that one alone
+
+
+def test_pips_bundle_counts_where_the_environment_names_none(
+    secure: HostileServer, certificate: Certificate, no_bundle: None
+) -> None:
+    secure.script("/a", servers.fine(b"secret"))
+    with Http(PATIENT, Network(bundle=str(certificate.path))) as http:
         assert stream(http, secure.url + "/a").data == b"secret"
 
 
