@@ -15,8 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.build.laboratory import STANDARD, Done, Laboratory
-from tests.lock.indexes import Index
+from tests.build.laboratory import (
+    STANDARD,
+    Base,
+    Done,
+    Laboratory,
+    copy_store,
+    environment,
+    only_once,
+)
+from tests.lock.indexes import Archive, Index
 from tests.servers import status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,30 +185,57 @@ def test_the_pages_show_a_project_that_can_be_locked(layout: Layout) -> None:
     assert "there is no hps.lock" in layout.start([*hps, "lock", "--check"], code=3).err
 
 
+@pytest.fixture(scope="session")
+def paddlex_base(shared: Path, rc_base: Base, debian_archive: Archive) -> Base:
+    """The layout with the laboratory's project in it, and a second device, locked."""
+    made = Base(shared / "paddlex")
+    with only_once(made.folder) as empty, Index() as index:
+        if empty:
+            for file, data in STANDARD:
+                index.add(file, data)
+            shutil.copytree(rc_base.project, made.project, copy_function=os.link)
+            copy_store(rc_base.store, made.store)
+            (made.project / "hps.toml").unlink()
+            (made.project / "hps.toml").write_text(two_devices(rc_base.project / "hps.toml"))
+            lay_out(made.project)
+            for name in ("app.in", "rc.in"):
+                place = made.project / "server_env" / "requirements" / name
+                shutil.copy(rc_base.project / name, place)
+            lab = Laboratory(
+                made.project, made.store, index, environment(made.folder, index, debian_archive)
+            )
+            # What the second device needs is what the first has; uv asks where tools come from.
+            lab.environment = {**os.environ, **lab.environment}
+            lab.run("lock")
+    return made
+
+
 @pytest.fixture
-def paddlex(rc_lab: Laboratory, tmp_path: Path) -> Layout:
-    """The layout with the laboratory's project in it, and a second device."""
-    made = Layout(rc_lab, tmp_path)
-    made.lab = Laboratory(made.root, rc_lab.store, rc_lab.index, rc_lab.environment)
-    shutil.copytree(rc_lab.folder, made.root, symlinks=True)
-    lay_out(made.root)
-    config = (made.root / "hps.toml").read_text()
-    config = config.replace(
-        'requirements = ["app.in"]', 'requirements = ["server_env/requirements/app.in"]'
-    )
-    config = config.replace(
-        'requirements = ["rc.in"]', 'requirements = ["server_env/requirements/rc.in"]'
-    )
+def paddlex(tmp_path: Path, paddlex_base: Base, debian_archive: Archive) -> Iterator[Layout]:
+    """A layout of the test's own."""
+    copy_store(paddlex_base.store, tmp_path / "store")
+    with Index() as index:
+        for file, data in STANDARD:
+            index.add(file, data)
+        lab = Laboratory(
+            tmp_path / "PaddleX" / "deploy" / "hps",
+            tmp_path / "store",
+            index,
+            environment(tmp_path, index, debian_archive),
+        )
+        shutil.copytree(paddlex_base.project, lab.folder, symlinks=True)
+        shutil.copy(debian_archive.keyring, lab.folder / "archive.gpg")
+        yield Layout(lab, tmp_path)
+
+
+def two_devices(path: Path) -> str:
+    """hps.toml with requirement files where PaddleX has them, and each target for a GPU too."""
+    config = path.read_text()
+    for name in ("app.in", "rc.in"):
+        config = config.replace(f'["{name}"]', f'["server_env/requirements/{name}"]')
     for old, new in (("cpu", "gpu"), ("rc-cpu", "rc-gpu")):
         config += f"\n[targets.{new}{second(config, old, new)}"
-    (made.root / "hps.toml").write_text(config)
-    requirements = made.server_env / "requirements"
-    shutil.copy(rc_lab.folder / "app.in", requirements / "app.in")
-    shutil.copy(rc_lab.folder / "rc.in", requirements / "rc.in")
-    # What the second device needs is what the first has; uv asks the index that tools come from.
-    environment = {**os.environ, **made.environment}
-    subprocess.run(["hps", "-C", made.root, "lock"], env=environment, check=True, timeout=600)
-    return made
+    return config
 
 
 def second(config: str, old: str, new: str) -> str:
@@ -268,29 +303,23 @@ def docker(paddlex: Layout, *words: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.network
-@pytest.mark.slow
-def test_images_have_the_documented_names(
-    paddlex: Layout, docker_host: str, tmp_path: Path
-) -> None:
+@pytest.fixture
+def engine(paddlex: Layout, docker_host: str) -> Iterator[Layout]:
+    """The layout with a Docker engine; what a test leaves there is removed."""
     paddlex.environment["DOCKER_HOST"] = docker_host
-    try:
-        collection(paddlex)
-        deployment(paddlex, tmp_path)
-    finally:
-        names = docker(paddlex, "images", "--quiet", "--no-trunc").split()
-        subprocess.run(
-            ["docker", "rmi", "--force", *dict.fromkeys(names)],
-            env=paddlex.environment,
-            check=False,
-            capture_output=True,
-        )
+    yield paddlex
+    names = docker(paddlex, "images", "--quiet", "--no-trunc").split()
+    if names:
+        docker(paddlex, "rmi", "--force", *dict.fromkeys(names))
 
 
 CLOSING = re.compile(r"writing image (sha256:[0-9a-f]{64})\nnaming to (\S+)")
 
 
-def collection(paddlex: Layout) -> None:
+@pytest.mark.network
+@pytest.mark.slow
+def test_requirement_collection_images_have_the_documented_names(engine: Layout) -> None:
+    paddlex = engine
     done = paddlex.script("prepare_rc_image")
     closing = CLOSING.findall(done.out)
     assert [name for _, name in closing] == ["paddlex-hps-rc:gpu", "paddlex-hps-rc:cpu"]
@@ -303,8 +332,11 @@ def collection(paddlex: Layout) -> None:
         assert "7." in told
 
 
-def deployment(paddlex: Layout, tmp_path: Path) -> None:
-    """From another folder, through a link, with another index: the names differ, the bytes not."""
+@pytest.mark.network
+@pytest.mark.slow
+def test_another_index_and_another_name_give_the_same_image(engine: Layout, tmp_path: Path) -> None:
+    """The second time from another folder, through a link, with nothing of it in the store."""
+    paddlex = engine
     first = paddlex.script("build_deployment_image", "-k", "cpu", "-t", "latest-cpu")
     ((image, name),) = CLOSING.findall(first.out)
     assert name == "paddlex/hps:latest-cpu"
@@ -327,7 +359,12 @@ def deployment(paddlex: Layout, tmp_path: Path) -> None:
         second = paddlex.start(line, cwd=Path("/"))
         assert any(seen.path.startswith("/files/") for seen in mirror.server.seen)
     assert CLOSING.findall(second.out) == [(image, "registry.example.org/team/hps:v1.2")]
-    del paddlex.environment["HPS_IMAGE_REPOSITORY"]
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_both_deployment_images_where_the_project_says(engine: Layout, tmp_path: Path) -> None:
+    paddlex = engine
     with (paddlex.root / "hps.toml").open("a") as config:
         config.write('\n[signing]\nreference = "registry.example.org/other/hps"\n')
     both = paddlex.script("prepare_deployment_images", cwd=tmp_path)
