@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hps.archive.paths import Limits
-from hps.build.image import Built, BuiltLayer
+from hps.build.image import Built, BuiltBase, BuiltLayer
 from hps.digest import Blob, Digest
 from hps.errors import NotReproducibleError
 from hps.layer.index import IndexLine
@@ -17,9 +17,12 @@ from hps.layer.tar_reader import members
 from hps.oci.image import Image, assemble, manifest
 from hps.release.claimed import Claimed
 from hps.release.rebuild_difference import difference, first_path
+from tests.lock.test_base_image import BASE as LOCKED_BASE
+from tests.lock.test_base_image import LAYER
 from tests.oci.images import Blobs, layer_tar, settings
 
 LOWER, UPPER = {"a": b"1", "b": b"2"}, {"srv/main": b"3"}
+BLOB = Blob(Digest.of(b"index"), 5)
 NAMES = ("debian-00", "trees")
 
 
@@ -95,6 +98,32 @@ def test_layers_that_are_missing_or_too_many(blobs: Blobs) -> None:
     more = told(blobs, image(blobs, LOWER, UPPER, {"x": b"1"}))
     assert "a layer that hps.lock does not give" in more.message
     assert more.expected == "no such layer"
+
+
+def test_a_base_image_comes_first(blobs: Blobs) -> None:
+    """Its layers are not ours: another base is told, and ours are counted from behind it."""
+    base = LOCKED_BASE.model_copy(
+        update={
+            "layers": tuple(
+                LAYER.model_copy(update={"diff_id": Digest.of(layer_tar(one)).hex})
+                for one in ({"base": b"1"}, {"base": b"2"})
+            )
+        }
+    )
+    over = replace(built(image(blobs, LOWER, UPPER)), base=BuiltBase(base, BLOB))
+
+    def compared(*layers: Mapping[str, bytes]) -> NotReproducibleError:
+        got = image(blobs, *layers)
+        claimed = Claimed("the image", got.manifest, got.config, (), blobs.path)
+        contents = {"debian-00": LOWER, "trees": UPPER}
+        return difference(over, claimed, lambda layer: lines(contents[layer.name]))
+
+    same = compared({"base": b"1"}, {"base": b"2"}, LOWER, {"srv/main": b"!"})
+    assert same.message == "layer trees of the image is not what hps.lock gives"
+    other = compared({"base": b"1"}, {"base": b"!"}, LOWER, UPPER)
+    assert other.message == "the image lies over another base image than hps.lock says"
+    assert other.expected == str(Digest.of(layer_tar({"base": b"2"})))
+    assert compared({"base": b"1"}).got == "no such layer"
 
 
 def test_a_layer_that_is_elsewhere(blobs: Blobs) -> None:

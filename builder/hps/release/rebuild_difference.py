@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,14 @@ def difference(built: Built, claimed: Claimed, lines: Lines) -> NotReproducibleE
         claimed: another image.
         lines: gives the index of a layer of the first.
     """
+    below = [Digest(one.diff_id) for one in built.base.locked.layers] if built.base else []
     try:
-        pairs = list(zip_longest(built.layers, claimed.diff_ids))
+        diff_ids = claimed.diff_ids
     except HpsError as error:
         return _other_documents(built, claimed, error.message)
+    if list(diff_ids[: len(below)]) != below:
+        return _other_base(below, diff_ids, claimed)
+    pairs = list(zip_longest(built.layers, diff_ids[len(below) :]))
     differing = [(one, two) for one, two in pairs if one is None or one.blob.digest != two]
     if not differing:
         return _other_settings(built, claimed)
@@ -58,6 +62,20 @@ def difference(built: Built, claimed: Claimed, lines: Lines) -> NotReproducibleE
         if layer and not layer.locked
         else "do not use the image before somebody knows why; `hps build --check` tells whether "
         "this machine gives the same twice",
+    )
+
+
+def _other_base(
+    below: Sequence[Digest], diff_ids: Sequence[Digest], claimed: Claimed
+) -> NotReproducibleError:
+    """The layers of a base image come first, and are other ones."""
+    pairs = zip_longest(below, diff_ids[: len(below)])
+    expected, got = next((one, two) for one, two in pairs if one != two)
+    return NotReproducibleError(
+        f"{claimed.name} lies over another base image than hps.lock says",
+        expected=expected,
+        got=got or "no such layer",
+        hint="do not use the image before somebody knows why",
     )
 
 
