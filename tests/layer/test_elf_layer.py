@@ -130,10 +130,18 @@ def test_names_of_libraries_in_programs_and_python_modules(tmp_path: Path) -> No
 
 def test_a_name_on_the_border_of_two_pieces_is_found(tmp_path: Path) -> None:
     plain = library(tmp_path / "plain.so").read_bytes()
-    for at in range((1 << 20) - 14, (1 << 20) + 2):
+    for at in range((1 << 20) - 14, (1 << 20) + 2, 3):
         padded = plain + b"\0" * (at - len(plain)) + b"libborder.so.1" + b"\0" * 400
         (found,) = things(tmp_path, {"x.so": padded})
         assert "libborder.so.1" in found.names, at
+
+
+@pytest.mark.parametrize("piece", [b"lib", b".so", b"liba.so", b".so.1.1.1", b"lib.so.9999999999"])
+def test_bytes_that_look_like_names_everywhere_end(tmp_path: Path, piece: bytes) -> None:
+    """Looking stops after so many; what was found until then is told."""
+    plain = library(tmp_path / "plain.so").read_bytes()
+    (found,) = things(tmp_path, {"x.so": plain + piece * ((2 << 20) // len(piece))})
+    assert len(found.names) < 100
 
 
 def test_a_note_is_cut_and_never_huge(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ reads these and no payload.
 
 import base64
 import fnmatch
+import itertools
 import json
 import posixpath
 import re
@@ -41,9 +42,12 @@ _NOTES = (
 )
 _NOTED = re.compile("|".join(f"(?:{fnmatch.translate(pattern)})" for pattern in _NOTES))
 # What names a library in the text of a program: `libfoo.so`, `libfoo.so.1`, as dlopen(3) takes it.
-_NAMED = re.compile(rb"lib[A-Za-z0-9_+-][A-Za-z0-9_+.-]{0,100}?\.so(?:\.[0-9]+)*(?![A-Za-z0-9_])")
-_NAME_LENGTH = 160  # bytes; longer than any match
-_NAMES = 4096  # names of libraries in one file; a list of all of Debian's would have more
+# The end is rare and is looked for first; the beginning lies at most _STEM bytes before it.
+_END = re.compile(rb"\.so(?:\.[0-9]{1,9}){0,5}(?![A-Za-z0-9_])")
+_BEGIN = re.compile(rb"lib[A-Za-z0-9_+-][A-Za-z0-9_+.-]*\Z")
+_STEM = 104
+_NAME_LENGTH = 200  # bytes; longer than any name
+_ENDS = 100_000  # ends in one file that are looked at: bytes of strangers must not take for ever
 _SOURCE = 1 << 20  # bytes of a Python module that is looked through
 _MODULE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(\.[^/]+)?\.so")
 
@@ -208,10 +212,13 @@ def _look(member: Member) -> Thing:
 def _names(reader: BinaryIO) -> tuple[str, ...]:
     """Names of libraries in bytes; a name on the border of two pieces is found in the second."""
     found: set[bytes] = set()
-    tail = b""
-    while (read := reader.read(PIECE)) and len(found) < _NAMES:
+    tail, left = b"", _ENDS
+    while (read := reader.read(PIECE)) and left > 0:
         piece = tail + read
-        found.update(match[0] for match in _NAMED.finditer(piece))
+        for end in itertools.islice(_END.finditer(piece), left):
+            left -= 1
+            if begin := _BEGIN.search(piece, max(0, end.start() - _STEM), end.start()):
+                found.add(begin[0] + end[0])
         tail = piece[-_NAME_LENGTH:]
     return tuple(sorted(name.decode() for name in found))
 
