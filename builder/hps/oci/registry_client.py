@@ -117,12 +117,12 @@ class RegistryClient:
         return self._reference.name
 
     def within(self, seconds: float, what: str) -> contextlib.AbstractContextManager[None]:
-        """Bound the wall time of all calls in a block, see `Connection.within`."""
-        return self._connection.within(seconds, what)
+        """Bound the wall time of all calls in a block, see `Limits.within`."""
+        return self._connection.limits.within(seconds, what)
 
     def under(self, work: Cancellation) -> contextlib.AbstractContextManager[None]:
-        """Let `work` call off all calls in a block, see `Connection.under`."""
-        return self._connection.under(work)
+        """Let `work` call off all calls in a block, see `Limits.under`."""
+        return self._connection.limits.under(work)
 
     def close(self) -> None:
         """Close all connections that are not in use."""
@@ -130,14 +130,14 @@ class RegistryClient:
 
     def abandon(self) -> None:
         """See `Registry.abandon`; those who wait for a silent server are woken."""
-        self._connection.abandon()
+        self._connection.limits.abandon()
 
     def manifest(self, wanted: Digest | str) -> ManifestDocument:
         """See `Registry.manifest`."""
         if isinstance(wanted, str) and not is_tag(wanted):
             raise UsageError(f"{printable(wanted)!r} is no tag of {self.name}")
         name = str(self._reference.at(wanted))
-        with self._connection.bounded(DOCUMENT_SECONDS, name):
+        with self._connection.limits.bounded(DOCUMENT_SECONDS, name):
             data, head = self._document(f"/manifests/{wanted}", _ACCEPT, name)
         expected = wanted if isinstance(wanted, Digest) else None
         _compare(name, Digest.of(data), expected, head.get("Docker-Content-Digest"))
@@ -202,7 +202,9 @@ class RegistryClient:
                 got=f"{blob.size} bytes",
             )
         body = bytearray()
-        with self._connection.bounded(DOCUMENT_SECONDS, f"the blob {blob.digest} of {self.name}"):
+        with self._connection.limits.bounded(
+            DOCUMENT_SECONDS, f"the blob {blob.digest} of {self.name}"
+        ):
             self.stream(blob, body.extend, body.clear)
         return bytes(body)
 
@@ -212,7 +214,7 @@ class RegistryClient:
         The API is asked, whatever headers say about it (registries send OCI-Subject without
         having it); where there is none, the tag of the referrers tag schema is read.
         """
-        with self._connection.bounded(
+        with self._connection.limits.bounded(
             DOCUMENT_SECONDS, f"the referrers of {self._reference.at(subject)}"
         ):
             listed = self._listed(subject, artifact_type)
