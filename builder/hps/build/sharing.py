@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hps.build.project import Project
@@ -155,7 +156,9 @@ class Sharing:
                 expected=f"a name of hps.toml ({known}), an address, or the path of a folder",
                 hint="write ./NAME for a folder",
             )
-        return Chosen(word, word, CacheSettings())
+        # A path of the command line starts where the user is, not where the project is.
+        url = word if "://" in word else str(Path(word).absolute())
+        return Chosen(word, url, CacheSettings())
 
     def place(self, chosen: Chosen) -> "Place":
         """What speaks with a cache; raises UsageError for an address that is none."""
