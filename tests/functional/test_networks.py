@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from hps.build.workbench import artifacts
 from hps.oci.reference import Reference
 from hps.oci.registry_client import RegistryClient
 from tests.build.base_lab import BaseImage, BaseLaboratory, push
-from tests.build.laboratory import Laboratory
+from tests.build.laboratory import Laboratory, copy_store
 from tests.lock.indexes import Archive
 from tests.network_servers import apt_cacher, free_port, index_mirror, squid, tinyproxy
 from tests.oci.registry_server import Authority, RegistryServer
@@ -36,7 +37,8 @@ def place() -> Iterator[Path]:
 
 def afresh(lab: Laboratory, place: Path, **environment: str | None) -> Laboratory:
     """The same project and lock on another machine, with nothing in its store."""
-    store = place / f"store{len(list(place.glob('store*')))}"
+    number = len(list(place.glob("project-of-*")))
+    store = place / f"store{number}"
     project = place / f"project-of-{store.name}"
     shutil.copytree(lab.folder, project, ignore=shutil.ignore_patterns(".hps"))
     merged = {**lab.environment, **environment, "HPS_STORE": str(store)}
@@ -44,6 +46,14 @@ def afresh(lab: Laboratory, place: Path, **environment: str | None) -> Laborator
     merged["HOME"] = str(place / f"home-of-{store.name}")
     known = {name: value for name, value in merged.items() if value is not None}
     return replace(lab, folder=project, store=store, environment=known)
+
+
+def keep_layers(lab: Laboratory, source: Laboratory) -> None:
+    """Give a new store what was made in another one, and none of what was fetched."""
+    copy_store(source.store, lab.store)
+    fetched = {one.digest for one in artifacts(source.target)}
+    for digest in fetched:
+        lab.blob(digest).unlink(missing_ok=True)
 
 
 def apt_settings(place: Path, text: str) -> str:
@@ -57,6 +67,7 @@ def fetched(lab: Laboratory, place: Path, code: int = 0) -> str:
     return lab.run("store", "export", str(place / f"{lab.store.name}.tar"), code=code).err
 
 
+@pytest.mark.slow
 def test_through_an_apt_proxy_and_a_mirror_of_the_index(
     lab: Laboratory, debian_archive: Archive, place: Path
 ) -> None:
@@ -71,10 +82,12 @@ def test_through_an_apt_proxy_and_a_mirror_of_the_index(
         debian: dict[str, str | None] = {"HPS_DEBIAN_OS": f"{archive.url}/debian"}
         settings = {**debian, "APT_CONFIG": conf, "HPS_INDEX_DEFAULT": f"{ng.url}/simple"}
         one = afresh(lab, place, **settings)
+        keep_layers(one, lab)
         one.lock_path.unlink()
         one.run("lock")
         assert one.lock_path.read_bytes() == lock
         assert one.run("build", "--frozen").out == f"{image} cpu\n"
+        fetched(one, place)
         assert "dash_" in proxy.logged()
         assert "/simple/app/" in ng.logged()
         # Both keep what they have seen: the next machine needs neither archive nor index.
@@ -96,7 +109,7 @@ def down(*servers: HostileServer) -> Iterator[None]:
             server.answer_all(None)
 
 
-@pytest.mark.parametrize("program", ["squid", "tinyproxy"])
+@pytest.mark.parametrize("program", [pytest.param("squid", marks=pytest.mark.slow), "tinyproxy"])
 def test_through_a_proxy_that_wants_to_know_who_asks(
     lab: Laboratory, place: Path, program: str
 ) -> None:
@@ -140,6 +153,7 @@ def test_the_proxy_of_pip_and_that_of_apt(lab: Laboratory, place: Path) -> None:
         assert index not in for_apt.logged()
 
 
+@pytest.mark.slow
 def test_an_index_with_an_authority_of_its_own_behind_a_proxy(lab: Laboratory, place: Path) -> None:
     """CONNECT through squid; uv and hps are told of the certificate in the way of pip."""
     authority = Authority.make(place)
@@ -156,6 +170,8 @@ def test_an_index_with_an_authority_of_its_own_behind_a_proxy(lab: Laboratory, p
         for variable in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT"):
             known = afresh(lab, place, **settings, **{variable: str(authority.path)})
             fetched(known, place)
+        shutil.rmtree(known.store)
+        keep_layers(known, lab)
         known.lock_path.unlink()  # the last one: pip's own setting
         known.run("lock")
         assert known.lock_path.read_bytes() == lab.lock_path.read_bytes()
@@ -166,6 +182,7 @@ def test_a_dead_index_and_one_that_lies(lab: Laboratory, place: Path) -> None:
     with HostileServer() as gone:
         nobody = f"{gone.url}/simple"
     one = afresh(lab, place, HPS_INDEX_DEFAULT=f"{nobody} {lab.index.url}")
+    keep_layers(one, lab)
     one.lock_path.unlink()
     one.run("lock")
     assert one.lock_path.read_bytes() == lab.lock_path.read_bytes()
@@ -200,6 +217,7 @@ def client_of(host: str, repository: str) -> RegistryClient:
 NO_REGISTRY: dict[str, str | None] = {"HPS_REGISTRY_HUB": None, "HPS_REGISTRY_CA": None}
 
 
+@pytest.mark.slow
 def test_a_base_image_through_a_pull_through_cache(
     base_lab: BaseLaboratory, base_image: BaseImage, place: Path
 ) -> None:

@@ -30,6 +30,7 @@ def elsewhere(lab: Laboratory, folder: Path) -> Laboratory:
     return Laboratory(project, folder / "their-store", lab.index, environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["disk", "cpu.tar"])
 def test_an_image_is_built_without_a_network_from_what_was_carried(
     lab: Laboratory, tmp_path: Path, place: str
