@@ -45,7 +45,7 @@ def test_default_targets_are_what_nobody_named(folder: Path) -> None:
     assert opened.target_names(()) == ("a",)
     assert opened.target_names(("cpu",)) == ("cpu",)
     (folder / "hps.toml").write_text(named.replace('["a"]', '["b", "b"]') + other)
-    with pytest.raises(ConfigError, match="there is no .targets.b.") as caught:
+    with pytest.raises(ConfigError, match=r"there is no .targets\.b.") as caught:
         Project.open(folder)
     assert "name used twice" in str(caught.value)
 
