@@ -56,6 +56,7 @@ PATTERNS = {
     ),
     r"^(https?|file|s3|oci)://[^\x00-\x20]+$": "an address that begins with https://, http://, "
     "oci://, s3:// or file://",
+    r"^[1-9][0-9]{2,3}(\.[0-9]{1,3}){1,2}$": "a version of a driver, for instance 525.60.13",
     BASE_REFERENCE: "ALIAS/NAME:TAG, ALIAS/NAME@sha256:… or ALIAS/NAME:TAG@sha256:…",
     r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$": "a key path: names with . between them",
     r"^[a-z_][a-z0-9_-]{0,31}$": "at most 32 of lower-case letters, digits, _ -",

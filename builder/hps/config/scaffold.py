@@ -39,6 +39,7 @@ source-date-epoch = 0 # the time stamp of every file of an image
 # One table a target; `hps build cpu` builds this one.
 [targets.cpu]
 device = "cpu"
+# driver = "525.60.13" # the oldest NVIDIA driver of the hosts of a GPU image
 platform = "linux/amd64" # or platforms = ["linux/amd64", "linux/arm64"]: an image for each
 python-version = "3.11" # what Debian bookworm carries
 
@@ -75,6 +76,11 @@ copy = [
     {{ from = "pytriton/tritonserver/python_backend_stubs/3.11/triton_python_backend_stub", to = "/opt/tritonserver/backends/python/triton_python_backend_stub", executable = true }},
     {{ from = "nvidia_pytriton.libs", to = "/opt/tritonserver/lib", exclude = ["libpython3-*"] }},
 ]
+
+# Shared libraries that need not be in the image, for `hps audit elf`.
+# [[targets.cpu.audit.external]]
+# library = "libexample.so.1"
+# because = "the host brings it"
 
 # One plain file by digest. `hps store add FILE` prints its sha256.
 # [[targets.cpu.files]]
