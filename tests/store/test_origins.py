@@ -1,5 +1,6 @@
 """Where aliases live, on machines made of files in a temporary folder."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -182,3 +183,10 @@ def test_without_any_mirror_the_error_says_what_to_write(
     assert caught.value.hint == (
         f"write {key} below [sources.debian.main], or set {variable} to the address"
     )
+
+
+def test_without_uv_somebody_has_to_name_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uv", None)  # as where it is not installed
+    with pytest.raises(FetchError, match="no Python index is configured") as caught:
+        ask_uv()
+    assert "hps[build]" in str(caught.value.hint)
