@@ -219,6 +219,21 @@ def test_the_very_same_broken_bytes_are_pulled_at_a_slow_pace() -> None:
     assert play.state.live is not None
 
 
+def test_what_is_refused_twice_in_the_middle_of_a_pull_is_pulled_at_a_slow_pace() -> None:
+    """A size may have been forged on the way; one that is right is too large tomorrow as well."""
+    play = Play().live(1).offer(2).fail(Outcome.BROKEN, "too-large")
+    assert play.place() == (Phase.REFUSED, Step.PULL)
+    assert play.wait() == 1.0
+    waits = []
+    for _ in range(3):
+        play.fail(Outcome.BROKEN, "too-large")
+        waits.append(play.wait())
+    assert waits == [100.0, 200.0, 400.0]
+    play.do(*ALL, identity="content 2")
+    assert play.state.live is not None
+    assert play.state.live.number == 2
+
+
 def test_what_the_source_took_back_is_forgotten() -> None:
     play = Play().live(1).offer(2).fail(Outcome.GONE)
     assert play.number() is None
