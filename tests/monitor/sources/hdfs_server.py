@@ -154,13 +154,10 @@ class Hdfs:
     def launcher(self, *, knows_cluster: bool = True) -> Path:
         """The hadoop program, with the configuration of this cluster or with none."""
         path = self.folder / f"hadoop-{next(self.numbers)}"
-        java = [*_JAVA, *(option.format(self.folder / "fs.jsa") for option in _ARCHIVED)]
+        site = self.folder / "core-site.xml" if knows_cluster else None
         # A folder among the classes would make Java leave the archive alone.
-        shell = f"{_SHELL} -conf {self.folder / 'core-site.xml'}" if knows_cluster else _SHELL
-        classes = ":".join(map(str, self.jars))
-        path.write_text(_LAUNCHER.format(java=" ".join(java), classes=classes, shell=shell))
-        path.chmod(0o755)
-        return path
+        options = [option.format(self.folder / "fs.jsa") for option in _ARCHIVED]
+        return launcher(path, self.jars, site, *options)
 
     def client(self) -> Any:
         """A client of the package `hdfs` for the publisher's side."""
@@ -258,6 +255,15 @@ class HdfsPlace:
 def command(jars: list[Path], name: str, site: Path, *options: str) -> list[str]:
     """How a class of Hadoop is started with a configuration."""
     return [*_JAVA, *options, "-cp", ":".join(map(str, jars)), name, "-conf", str(site)]
+
+
+def launcher(path: Path, jars: list[Path], site: Path | None, *options: str) -> Path:
+    """Write the hadoop program, with a configuration or with none."""
+    java, classes = " ".join([*_JAVA, *options]), ":".join(map(str, jars))
+    shell = _SHELL if site is None else f"{_SHELL} -conf {site}"
+    path.write_text(_LAUNCHER.format(java=java, classes=classes, shell=shell))
+    path.chmod(0o755)
+    return path
 
 
 def configuration(values: Mapping[str, str]) -> str:

@@ -131,12 +131,6 @@ class Realm:
         given = ("-k", "-t", str(keytab), "-l", f"{seconds}s", "-c", f"FILE:{cache}", principal)
         self.run("kinit", *given)
 
-    def is_valid(self, cache: Path) -> bool:
-        """Whether there is a ticket that has not expired."""
-        asked = [str(self._program("klist")), "-s", "-c", f"FILE:{cache}"]
-        done = subprocess.run(asked, env=self._environment(), check=False, timeout=SECONDS)
-        return done.returncode == 0
-
     def run(self, program: str, *words: str) -> None:
         """Run one of the programs."""
         done = subprocess.run(

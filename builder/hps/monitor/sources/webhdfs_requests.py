@@ -22,6 +22,7 @@ from hps.store.cancellation import Cancellation
 from hps.store.transport import AgainError, Call, Transport, pieces
 
 _ANSWER = 16 << 20  # bytes of an answer other than a file
+_LAST_ONE = "No reachable host, raising last error."
 _SECRET = re.compile(r"\b(delegation|token|signature)=[^&\s\"']+")
 
 
@@ -155,8 +156,10 @@ class _Discreet(logging.Filter):
     """Takes tokens out of what HTTP libraries log, as they log whole addresses."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record; let all pass but pages of servers."""
+        """Change the record; let all pass but pages of servers and what the error says as well."""
         if isinstance(record.msg, bytes):  # the page of a 401, which may repeat what we showed
+            return False
+        if record.msg == _LAST_ONE:
             return False
         text = record.getMessage()
         if _SECRET.search(text):
