@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
 from hps.publish.content import Content
 from hps.publish.folders.webhdfs import WebHdfsFolder
 from tests.monitor.sources.contract import all_of, trouble
+from tests.monitor.sources.frozen import frozen
 from tests.monitor.sources.hdfs_server import Hdfs, HdfsPlace, hadoop_jars
 from tests.monitor.sources.kerberos_realm import Realm
 from tests.monitor.sources.processes import SECONDS
@@ -191,6 +193,25 @@ def test_a_kdc_that_is_down_is_no_fault_of_the_ticket(
         secured.realm.start()
     assert caught.value.trouble is Trouble.UNREACHABLE
     assert all_of(source, source.model()[0]) == (0, b"data")
+
+
+def test_a_kdc_that_hangs_is_waited_for_no_longer_than_idle(
+    place: HdfsPlace, secured: Secured, ticket: Path
+) -> None:
+    secured.log_in(ticket)
+    source = place.source(patience=Patience(idle=0.3))
+    with frozen(secured.realm.port):
+        assert trouble(source.model) is Trouble.STALLED
+
+
+def test_close_ends_the_wait_for_a_kdc(place: HdfsPlace, secured: Secured, ticket: Path) -> None:
+    secured.log_in(ticket)
+    source = place.source()
+    with frozen(secured.realm.port):
+        closer = threading.Timer(0.1, source.close)
+        closer.start()
+        assert trouble(source.model) is Trouble.UNREACHABLE
+        closer.join()
 
 
 def test_a_name_node_that_the_realm_does_not_know_is_named(secured: Secured) -> None:

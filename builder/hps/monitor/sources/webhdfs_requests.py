@@ -16,6 +16,7 @@ import requests
 from hps.monitor.look import too_large
 from hps.monitor.source import Patience, SourceError, Trouble
 from hps.monitor.sources.http_body import deadlines
+from hps.monitor.sources.patient_call import PatientCalls
 from hps.monitor.sources.webhdfs_tickets import negotiate
 from hps.store import url as address
 from hps.store.cancellation import Cancellation
@@ -61,6 +62,7 @@ class Asked:
         self.status = 0
         self.clock: float | None = None
         self.answered: str | None = None
+        self._logins = PatientCalls("the KDC of this realm")
         self._transport = transport
         self._answers = answers
 
@@ -126,7 +128,11 @@ class Asked:
         return _SECRET.sub(r"\1=***", text)
 
     def _authorization(self, url: str) -> str | None:
-        return None if self.auth is None else negotiate(self.auth, urlsplit(url).hostname or "")
+        """A ticket; the library of Kerberos asks a KDC that hangs for half a minute, and longer."""
+        if self.auth is None:
+            return None
+        host = urlsplit(url).hostname or ""
+        return self._logins.run(lambda: negotiate(self.auth, host), self.deadlines.idle, self.work)
 
     def _is_theirs(self, url: str) -> bool:
         """Whether an address is of who answered last: HttpFS takes the bytes itself.
