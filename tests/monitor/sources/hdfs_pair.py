@@ -17,6 +17,7 @@ from typing import Any
 from tests.monitor.sources.hdfs_server import (
     DATA_NODE,
     NAME_NODE,
+    SECONDS,
     command,
     common_settings,
     configuration,
@@ -25,7 +26,7 @@ from tests.monitor.sources.hdfs_server import (
     node,
     wait_until_ready,
 )
-from tests.monitor.sources.processes import SECONDS, free_ports
+from tests.monitor.sources.processes import free_ports
 
 NAMES = ("one", "two")
 _ADMIN = "org.apache.hadoop.hdfs.tools.DFSHAAdmin"

@@ -19,11 +19,10 @@ from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
 from tests.monitor.sources.contract import QUICK, all_of, contents, noise, trouble
 from tests.monitor.sources.frozen import frozen
 from tests.monitor.sources.hdfs_pair import NAMES, HdfsPair
-from tests.monitor.sources.hdfs_server import HdfsPlace, hadoop_jars
-from tests.monitor.sources.processes import SECONDS
+from tests.monitor.sources.hdfs_server import SECONDS, HdfsPlace, hadoop_jars
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
-HASTY = Patience(connect=5.0, idle=1.0, total=SECONDS)
+HASTY = Patience(connect=5.0, idle=3.0, total=SECONDS)
 SETTINGS = """\
 [monitor]
 state = "state"
