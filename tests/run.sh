@@ -18,7 +18,8 @@ debian bubblewrap docker.io skopeo umoci busybox-static iproute2 util-linux gnup
     python3-swift disorderfs qemu-user-static diffoscope-minimal \
     chromium chromium-driver openjdk-17-jre-headless libarchive-tools pigz pbzip2 zip zstd xz-utils \
     libkrb5-dev
-environment '.[test]'
+# Not optimised, what is compiled here takes a minute less.
+CFLAGS='-O0 -g0' environment '.[test]'
 export PATH="$PWD/.venv/bin:$PATH"
 ruff check .
 ruff format --check .
