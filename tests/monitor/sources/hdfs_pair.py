@@ -120,11 +120,11 @@ class HdfsPair:
         self._nodes[name].wait(SECONDS)
 
     def state(self, name: str) -> str:
-        """`active` or `standby`, by its own word."""
-        asked = f"{self.url(name)}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystem"
+        """`active` or `standby`, by its own word; metrics say what was so seconds ago."""
+        asked = f"{self.url(name)}/jmx?qry=Hadoop:service=NameNode,name=NameNodeStatus"
         with urllib.request.urlopen(asked, timeout=SECONDS) as answer:
             (bean,) = json.load(answer)["beans"]
-            return str(bean["tag.HAState"])
+            return str(bean["State"])
 
     def _is_up(self, name: str) -> bool:
         return name in self._nodes and self._nodes[name].poll() is None
