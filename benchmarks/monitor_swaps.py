@@ -29,7 +29,7 @@ def main() -> None:
         "--triton",
         type=lambda text: Path(text).resolve(),
         required=True,
-        help="a folder with bin, backends and lib; the suite keeps one below .pytest_cache/d/triton",
+        help="a folder with bin, backends and lib; tests keep it below .pytest_cache/d/triton",
     )
     arguments.add_argument("--times", type=int, default=5)
     given = arguments.parse_args()

@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . server_env/scripts/prepare.sh
 
 debian bubblewrap
-environment '.[client]'
+environment '.[build,client]'
 .venv/bin/hps build --frozen cpu
 .venv/bin/hps run cpu --models sdk/examples/models --port 0 \
     --then '.venv/bin/python sdk/examples/ask.py'

@@ -181,7 +181,9 @@ def test_what_needs_no_new_lock(old: str, new: str) -> None:
 def test_a_driver_is_a_check_of_the_lock() -> None:
     """Absent it is told nowhere, so that locks of before stay what they are."""
     assert "targets.cpu.driver" not in meaning(BASE)
-    assert changed('device = "cpu"', 'device = "cpu"\ndriver = "525.60.13"') == {"targets.cpu.driver"}
+    assert changed('device = "cpu"', 'device = "cpu"\ndriver = "525.60.13"') == {
+        "targets.cpu.driver"
+    }
 
 
 def test_requirements_are_a_set_of_what_which_file_asks() -> None:

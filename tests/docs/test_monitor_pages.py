@@ -32,7 +32,7 @@ def test_the_settings_that_are_shown_are_settings() -> None:
         for shown in re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
         for name in parse_monitor(shown, "monitor.toml").models
     ]
-    assert names == ["ocr", "ocr", "text"]
+    assert names == ["ocr", "ocr", "text", "ocr"]
 
 
 def test_every_metric_is_on_the_page_and_no_other() -> None:

@@ -13,7 +13,7 @@ import threading
 import time
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -221,7 +221,7 @@ class Live:
     def version(self) -> int:
         """Which release it is: exactly one of them, and none older than before; 0 for none yet."""
         self.looks += 1
-        found = hashes_at(self.folder)
+        found = hashes_at(self.folder, self.published)
         if found is None:
             assert self.newest == 0, "the live directory is gone"
             return 0
@@ -243,17 +243,25 @@ class Live:
         return self.newest == version
 
 
-def hashes_at(folder: Path) -> Hashes | None:
-    """What a server would read there, through one descriptor; None when there is nothing."""
+def hashes_at(folder: Path, published: Collection[Hashes] = ()) -> Hashes | None:
+    """What a server would read there, through one descriptor; None when there is nothing.
+
+    A reader that sleeps for two swaps reads a generation that is being removed: some of it is
+    missing, and nothing else is there. Who reads the path again finds the newest.
+    """
     while True:
         try:
             top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             return None
         try:
-            return _hashes_below(top)
+            found = _hashes_below(top)
+            if found in published or os.fstat(top).st_ino == folder.stat().st_ino:
+                return found
+            if published:
+                part = any(found <= one for one in published)
+                assert part, f"this was never published: {sorted(found)}"
         except FileNotFoundError:
-            # A reader that slept for two swaps; who reads the path again finds the newest.
             assert os.fstat(top).st_ino != folder.stat().st_ino
         finally:
             os.close(top)

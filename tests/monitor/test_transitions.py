@@ -114,7 +114,7 @@ def test_every_reason_code_has_an_outcome() -> None:
         (SourceError(Trouble.STALLED, "x"), Outcome.PASSING, "stalled"),
         (PullError(Cause.UNSTEADY, "x"), Outcome.PASSING, "unsteady"),
         (SourceError(Trouble.CHANGED, "x"), Outcome.GONE, "changed"),
-        (SourceError(Trouble.TOO_LARGE, "x"), Outcome.CONTENT, "too-large"),
+        (SourceError(Trouble.TOO_LARGE, "x"), Outcome.BROKEN, "too-large"),
         (ServerError(Fault.UNKNOWN, "x"), Outcome.UNKNOWN, "load-unknown"),
         (ServerError(Fault.HANGS, "x"), Outcome.HANGS, "load-hangs"),
         (ServerError(Fault.PROBE, "x"), Outcome.CONTENT, "probe-failed"),

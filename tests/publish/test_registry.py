@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hps import canonical
-from hps.errors import UsageError
+from hps.errors import HpsError, UsageError
 from hps.model import artifact
 from hps.model.donefile import Hint
 from hps.monitor.sources.oci import OciPlace, OciSource
@@ -15,9 +15,11 @@ from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE
 from hps.oci.reference import Reference
 from hps.oci.registry import ManifestDocument
 from hps.oci.registry_client import RegistryClient
+from hps.publish.open import Access, open_destination
 from hps.publish.prepare import Release
+from hps.publish.publish import publish
 from hps.publish.registry import RegistryDestination, hint_of
-from tests.oci.registry_server import RegistryServer
+from tests.oci.registry_server import Authority, RegistryServer, docker_config
 from tests.publish.contract import NAMES, DestinationContract, Shop
 from tests.publish.releases import made
 
@@ -57,8 +59,6 @@ def test_people_and_oras_see_what_it_is(server: RegistryServer, tmp_path: Path) 
     place, release = reference(server), made(tmp_path, 7)
     client = RegistryClient(place)
     destination = RegistryDestination(client, "live", release, NAMES)
-    from hps.publish.publish import publish
-
     assert destination.published() is None
     publish(destination, release, NAMES)
     document = RegistryClient(place).manifest("live")
@@ -111,3 +111,34 @@ def test_an_archive_of_another_form_is_refused(server: RegistryServer, tmp_path:
     other = Release(release.archive, "tar.bz2", release.signed, release.manifest)
     with pytest.raises(UsageError, match="registry"):
         RegistryDestination(RegistryClient(reference(server)), "live", other, NAMES)
+
+
+@pytest.mark.parametrize("password", ["hidden", "wrong", None])
+def test_users_are_let_in_as_docker_lets_them_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str | None
+) -> None:
+    """Over TLS, with what `docker login` left; for the publisher, and for the monitor."""
+    authority = Authority.make(tmp_path)
+    users = {"ann": "hidden"}
+    with RegistryServer.start(tmp_path / "registry", authority=authority, users=users) as server:
+        folder = tmp_path / "docker"
+        if password is not None:
+            docker_config(folder, server.host, "ann", password)
+        monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+        release = made(tmp_path, 7)
+        to = f"oci://{server.host}/models/ocr:live"
+        destination = open_destination(to, Access(authority=authority.path), release, NAMES)
+        if password != "hidden":
+            with pytest.raises(HpsError) as caught:
+                publish(destination, release, NAMES)
+            assert "hidden" not in str(caught.value)
+            assert "login" in str(caught.value)
+            return
+        publish(destination, release, NAMES)
+        place = OciPlace(
+            reference=Reference.parse(to.removeprefix("oci://")),
+            environment={"DOCKER_CONFIG": str(folder)},
+            authority=authority.path,
+        )
+        (found,) = OciSource(place).model()
+        assert found.size == release.archive.blob.size

@@ -52,7 +52,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """`--python` for each other Python of this machine, in an environment with what hps needs."""
     uv = [sys.executable, "-m", "uv"]
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    wanted = [one for one in project["dependencies"] if not one.startswith("uv")]
+    wanted = project["dependencies"]
     words: list[str] = []
     for version in sorted({"3.11", "3.12", "3.13"} - {OWN_VERSION}):
         find = [*uv, "python", "find", "--no-project", "--system", "--no-python-downloads", version]

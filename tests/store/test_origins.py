@@ -1,5 +1,6 @@
 """Where aliases live, on machines made of files in a temporary folder."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -231,3 +232,10 @@ def test_what_another_tool_is_told_about_the_network(tmp_path: Path) -> None:
         "SSL_CERT_FILE": "/r.pem"  # uv reads this name alone
     }
     assert Network().environment({"HTTPS_PROXY": "http://kept"}) == {}
+
+
+def test_without_uv_somebody_has_to_name_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uv", None)  # as where it is not installed
+    with pytest.raises(FetchError, match="no Python index is configured") as caught:
+        ask_uv()
+    assert "hps[build]" in str(caught.value.hint)

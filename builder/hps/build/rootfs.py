@@ -55,9 +55,7 @@ def root_file_system(bench: Workbench, built: Built, held: contextlib.ExitStack)
     return healing(bench, work)
 
 
-def _tree(
-    bench: Workbench, target: str, layers: Sequence[BuiltLayer], base: Digest | None
-) -> Path:
+def _tree(bench: Workbench, target: str, layers: Sequence[BuiltLayer], base: Digest | None) -> Path:
     digest = tree_name(layers, base)
     found = bench.store.tree(digest)
     if found is not None:
@@ -82,4 +80,3 @@ def _tree(
 
 def _tars(bench: Workbench, layers: Sequence[BuiltLayer]) -> list[Path]:
     return [bench.store.path(layer.blob.digest) for layer in layers]
-

@@ -156,7 +156,7 @@ class HdfsSource(Remote):
     url: tuple[Address, ...] = Field(default=(), description="Of the name nodes; the active wins.")
     user: Text | None = Field(default=None, description="Who asks, where nobody checks it.")
     token: Secret | None = Field(default=None, description="A delegation token.")
-    kerberos: bool = Field(default=False, description="Ask with the ticket of this user.")
+    kerberos: bool = Field(default=False, description="Log in by ticket or keytab of this user.")
     ca: Folder | None = Field(default=None, description="Certificates of authorities, PEM.")
     bin: Folder | None = Field(default=None, description="The hadoop program.")
     fs_name: Text = Field(default="", description="Its fs.default.name.")

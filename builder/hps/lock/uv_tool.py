@@ -52,13 +52,13 @@ def environment(inherited: Mapping[str, str]) -> dict[str, str]:
 @lru_cache(maxsize=1)
 def find_uv() -> str:
     """The path of the uv that was installed with hps; raises LockError when it is missing."""
-    from uv import find_uv_bin  # noqa: PLC0415 - only locking needs it
-
     try:
+        from uv import find_uv_bin  # noqa: PLC0415 - an extra, and only locking needs it
+
         return find_uv_bin()
-    except FileNotFoundError as error:
+    except (ImportError, FileNotFoundError) as error:
         raise LockError(
-            f"uv is not installed beside hps: {error}", hint="pip install --force-reinstall uv"
+            f"uv is not installed beside hps: {error}", hint="pip install 'hps[build]'"
         ) from None
 
 

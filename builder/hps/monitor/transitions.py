@@ -216,7 +216,7 @@ _TROUBLES = {
     Trouble.MALFORMED: Outcome.PASSING,
     Trouble.TRUNCATED: Outcome.PASSING,
     Trouble.CHANGED: Outcome.GONE,
-    Trouble.TOO_LARGE: Outcome.CONTENT,
+    Trouble.TOO_LARGE: Outcome.BROKEN,  # what announces a size may have been broken on the way
     Trouble.SERVER: Outcome.PASSING,
     Trouble.UNUSABLE: Outcome.PASSING,
 }

@@ -196,9 +196,12 @@ def _failed(state: State, update: Update, event: Failed, moment: Moment, rules: 
         if update.deadline is None:
             update = replace(update, deadline=moment.now + rules.load_time)
     failures = update.failures + 1
+    # Refused in the middle of a pull, it has no identity by which to tell it from another.
+    again = event.step is Step.PULL and outcome is Outcome.BROKEN and update.reason == event.reason
     update = replace(
         update,
         reason=event.reason,
+        repeated=update.repeated + again,
         detail=printable(event.detail, _LONGEST_DETAIL),
         failures=failures,
         committed=update.committed or event.step is Step.ACTIVATE,

@@ -48,7 +48,9 @@ def gather(
     return Ingredients(
         paddlex=locked.version,
         environments=tuple(
-            Environment(one.name, project.target(one.name).device, environment_digest(one.layers, one.base))
+            Environment(
+                one.name, project.target(one.name).device, environment_digest(one.layers, one.base)
+            )
             for one in targets
         ),
         epoch=lock.source_date_epoch,

@@ -219,8 +219,14 @@ def ask_uv() -> str:
     Raises:
         FetchError: uv is missing, or does not say.
     """
-    import uv  # noqa: PLC0415 - only when nothing else is configured
-
+    try:
+        import uv  # noqa: PLC0415 - an extra, and only when nothing else is configured
+    except ImportError as error:
+        raise FetchError(
+            "no Python index is configured, and uv, which knows one, is not installed",
+            hint="pip install 'hps[build]'; or name the index: set HPS_INDEX_DEFAULT, or url in "
+            "[sources.python.default]",
+        ) from error
     with tempfile.TemporaryDirectory(prefix="hps-") as folder:
         requirements = Path(folder, "empty.in")
         requirements.touch()

@@ -1,7 +1,7 @@
 """A real HDFS on 127.0.0.1: name node, data node, WebHDFS, and the shell of Hadoop 2.7.3.
 
 Its parts come from the source archive of pyspark 2.4.8 and four Debian packages, fetched once as
-this machine's pip and apt are set up.
+this machine's pip and apt are set up. With a realm it is a cluster with security.
 """
 
 import contextlib
@@ -14,10 +14,10 @@ import tarfile
 import time
 import urllib.request
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -26,9 +26,10 @@ from tests.monitor.sources.contract import LARGE
 from tests.monitor.sources.debian_programs import only_one, run, unpacked
 from tests.monitor.sources.folder_place import Opened
 from tests.monitor.sources.frozen import frozen
+from tests.monitor.sources.kerberos_realm import Realm
 from tests.monitor.sources.processes import free_ports
 
-_SECONDS = 60.0
+SECONDS = 240.0  # a bound for machines that are busy; a cluster starts in three
 _PYSPARK = "pyspark-2.4.8"
 _JARS = (
     "hadoop-hdfs-2.7.3 hadoop-common-2.7.3 hadoop-auth-2.7.3 hadoop-annotations-2.7.3 "
@@ -53,7 +54,14 @@ log4j.appender.e.layout=org.apache.log4j.PatternLayout
 log4j.appender.e.layout.ConversionPattern=%d{yy/MM/dd HH:mm:ss} %p %c{2}: %m%n
 """
 _JAVA = ["java", "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+# Hadoop looks into Java's own Kerberos, which has been closed to it since Java 16 (JEP 396).
+_KERBEROS = [
+    f"--add-{way}=java.security.jgss/sun.security.{package}=ALL-UNNAMED"
+    for way in ("exports", "opens")
+    for package in ("krb5", "jgss")
+]
 _NODES = "org.apache.hadoop.hdfs.server"
+NAME_NODE, DATA_NODE = f"{_NODES}.namenode.NameNode", f"{_NODES}.datanode.DataNode"
 _SHELL = "org.apache.hadoop.fs.FsShell"
 # A file of the classes of `hadoop fs`, as Java reads it faster than jars (JEP 350).
 _ARCHIVE = "-XX:ArchiveClassesAtExit={}"
@@ -80,6 +88,22 @@ def hadoop_jars(cache: Path) -> list[Path]:
     return sorted(jars.glob("*.jar"))
 
 
+class Cluster(Protocol):
+    """What a place asks of a cluster.
+
+    Args:
+        ports: at which its nodes listen.
+        numbers: of names that were never used.
+    """
+
+    ports: tuple[int, ...]
+    numbers: "itertools.count[int]"
+
+    def client(self) -> Any:
+        """A client of the package `hdfs` for the publisher's side."""
+        ...
+
+
 @dataclass
 class Hdfs:
     """A cluster of one name node and one data node.
@@ -87,6 +111,7 @@ class Hdfs:
     Args:
         folder: of its configuration, data and logs.
         jars: of Hadoop.
+        realm: whose tickets it wants to see.
         url: of WebHDFS.
         file_system: as in fs.defaultFS.
     """
@@ -94,11 +119,13 @@ class Hdfs:
     folder: Path
     jars: list[Path]
     ports: tuple[int, ...]
+    realm: Realm | None = None
     numbers: "itertools.count[int]" = field(default_factory=itertools.count)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.ports[1]}"
+        host = "127.0.0.1" if self.realm is None else "localhost"
+        return f"http://{host}:{self.ports[1]}"
 
     @property
     def file_system(self) -> str:
@@ -106,45 +133,41 @@ class Hdfs:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls, folder: Path, jars: list[Path]) -> "Iterator[Hdfs]":
-        made = cls(folder, jars, free_ports(5))
+    def running(
+        cls, folder: Path, jars: list[Path], realm: Realm | None = None
+    ) -> "Iterator[Hdfs]":
+        made = cls(folder, jars, free_ports(5), realm)
         site = folder / "core-site.xml"
-        site.write_text(_site(made))
-        name_node = made._command(f"{_NODES}.namenode.NameNode", site)
-        data_node = made._command(f"{_NODES}.datanode.DataNode", site)
-        formats = [*name_node, "-format", "-force", "-nonInteractive"]
-        subprocess.run(formats, check=True, capture_output=True, timeout=_SECONDS)
-        with (folder / "name.log").open("wb") as log, (folder / "data.log").open("wb") as other:
+        site.write_text(configuration(made._settings()))
+        name_node, data_node = made._command(NAME_NODE, site), made._command(DATA_NODE, site)
+        formatted(name_node)
+        with contextlib.ExitStack() as stack:
             processes = [
-                subprocess.Popen(name_node, stdout=log, stderr=log),
-                subprocess.Popen(data_node, stdout=other, stderr=other),
+                stack.enter_context(node(each, folder / log))
+                for each, log in ((name_node, "name.log"), (data_node, "data.log"))
             ]
-            try:
-                made._wait(processes)
+            wait_until_ready(made.url, processes, folder)
+            if realm is None:
                 made._archive(site)
-                yield made
-            finally:
-                for process in processes:
-                    process.terminate()
-                for process in processes:
-                    process.wait(_SECONDS)
+            yield made
 
     def launcher(self, *, knows_cluster: bool = True) -> Path:
         """The hadoop program, with the configuration of this cluster or with none."""
         path = self.folder / f"hadoop-{next(self.numbers)}"
-        java = [*_JAVA, *(option.format(self.folder / "fs.jsa") for option in _ARCHIVED)]
+        site = self.folder / "core-site.xml" if knows_cluster else None
         # A folder among the classes would make Java leave the archive alone.
-        shell = f"{_SHELL} -conf {self.folder / 'core-site.xml'}" if knows_cluster else _SHELL
-        classes = ":".join(map(str, self.jars))
-        path.write_text(_LAUNCHER.format(java=" ".join(java), classes=classes, shell=shell))
-        path.chmod(0o755)
-        return path
+        options = [option.format(self.folder / "fs.jsa") for option in _ARCHIVED]
+        return launcher(path, self.jars, site, *options)
 
     def client(self) -> Any:
         """A client of the package `hdfs` for the publisher's side."""
         import hdfs
 
-        return hdfs.InsecureClient(self.url, user="publisher", timeout=_SECONDS)
+        if self.realm is not None:
+            from hdfs.ext.kerberos import KerberosClient
+
+            return KerberosClient(self.url, timeout=SECONDS)
+        return hdfs.InsecureClient(self.url, user="publisher", timeout=SECONDS)
 
     def _archive(self, site: Path) -> None:
         command = self._command(_SHELL, site)
@@ -153,36 +176,31 @@ class Hdfs:
             [command[0], *dump, *command[1:], "-ls", "/"],
             check=True,
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=SECONDS,
         )
 
     def _command(self, name: str, site: Path) -> list[str]:
-        return [*_JAVA, "-cp", ":".join(map(str, self.jars)), name, "-conf", str(site)]
+        options = [] if self.realm is None else [*_KERBEROS, *self.realm.java]
+        return command(self.jars, name, site, *options)
 
-    def _wait(self, processes: "list[subprocess.Popen[bytes]]") -> None:
-        end = time.monotonic() + _SECONDS
-        url = f"{self.url}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
-        while time.monotonic() < end:
-            assert all(process.poll() is None for process in processes), self._logs()
-            with (
-                contextlib.suppress(OSError, LookupError, ValueError),
-                urllib.request.urlopen(url, timeout=5) as answer,
-            ):
-                (state,) = json.load(answer)["beans"]
-                if (state["NumLiveDataNodes"], state["FSState"]) == (1, "Operational"):
-                    return
-            time.sleep(0.1)
-        raise AssertionError(self._logs())
-
-    def _logs(self) -> str:
-        return "\n".join(path.read_text()[-2000:] for path in self.folder.glob("*.log"))
+    def _settings(self) -> dict[str, str]:
+        names = ("", "dfs.namenode.http-address", "dfs.datanode.address",
+                 "dfs.datanode.ipc.address", "dfs.datanode.http.address")  # fmt: skip
+        addresses = zip(names, self.ports, strict=True)
+        return {
+            "fs.defaultFS": self.file_system,
+            **{name: f"127.0.0.1:{port}" for name, port in addresses if name},
+            "dfs.namenode.name.dir": (self.folder / "name").as_uri(),
+            **common_settings(self.folder),
+            **({} if self.realm is None else _secure(self.realm)),
+        }
 
 
 @dataclass
 class HdfsPlace:
     """See `tests.monitor.sources.contract.Place`: a folder of a cluster."""
 
-    hdfs: Hdfs
+    hdfs: Cluster
     folder: str
     open_source: Opened
     carries_on: bool = True
@@ -194,7 +212,7 @@ class HdfsPlace:
     @classmethod
     @contextlib.contextmanager
     def made(
-        cls, hdfs: Hdfs, folder: str, open_source: Opened, *, carries_on: bool = True
+        cls, hdfs: Cluster, folder: str, open_source: Opened, *, carries_on: bool = True
     ) -> "Iterator[HdfsPlace]":
         place = cls(hdfs, folder, open_source, carries_on)
         try:
@@ -234,25 +252,98 @@ class HdfsPlace:
         return self.opened[-1]
 
 
-def _site(hdfs: Hdfs) -> str:
-    names = ("", "dfs.namenode.http-address", "dfs.datanode.address", "dfs.datanode.ipc.address",
-             "dfs.datanode.http.address")  # fmt: skip
-    values = {
-        "fs.defaultFS": hdfs.file_system,
-        **{name: f"127.0.0.1:{port}" for name, port in zip(names, hdfs.ports, strict=True) if name},
-        "dfs.namenode.name.dir": (hdfs.folder / "name").as_uri(),
-        "dfs.datanode.data.dir": (hdfs.folder / "data").as_uri(),
-        "hadoop.tmp.dir": str(hdfs.folder / "tmp"),
-        "dfs.replication": "1",
-        "dfs.permissions.enabled": "false",
-        "dfs.namenode.datanode.registration.ip-hostname-check": "false",
-        "dfs.namenode.safemode.extension": "0",
-    }
+def command(jars: list[Path], name: str, site: Path, *options: str) -> list[str]:
+    """How a class of Hadoop is started with a configuration."""
+    return [*_JAVA, *options, "-cp", ":".join(map(str, jars)), name, "-conf", str(site)]
+
+
+def launcher(path: Path, jars: list[Path], site: Path | None, *options: str) -> Path:
+    """Write the hadoop program, with a configuration or with none."""
+    java, classes = " ".join([*_JAVA, *options]), ":".join(map(str, jars))
+    shell = _SHELL if site is None else f"{_SHELL} -conf {site}"
+    path.write_text(_LAUNCHER.format(java=java, classes=classes, shell=shell))
+    path.chmod(0o755)
+    return path
+
+
+def configuration(values: Mapping[str, str]) -> str:
+    """A file of Hadoop's settings."""
     properties = "".join(
         f"<property><name>{name}</name><value>{value}</value></property>\n"
         for name, value in values.items()
     )
     return f"<configuration>\n{properties}</configuration>\n"
+
+
+def common_settings(folder: Path) -> dict[str, str]:
+    """Of every cluster: one data node, and no wait that only many of them need."""
+    return {
+        "dfs.datanode.data.dir": (folder / "data").as_uri(),
+        "hadoop.tmp.dir": str(folder / "tmp"),
+        "dfs.replication": "1",
+        "dfs.permissions.enabled": "false",
+        "dfs.namenode.datanode.registration.ip-hostname-check": "false",
+        "dfs.namenode.safemode.extension": "0",
+    }
+
+
+def formatted(name_node: list[str]) -> None:
+    """Make the folders of a name node."""
+    formats = [*name_node, "-format", "-force", "-nonInteractive"]
+    subprocess.run(formats, check=True, capture_output=True, timeout=SECONDS)
+
+
+@contextlib.contextmanager
+def node(argv: list[str], log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run one node of a cluster."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(argv, stdout=file, stderr=file)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(SECONDS)
+
+
+def wait_until_ready(url: str, processes: "list[subprocess.Popen[bytes]]", logs: Path) -> None:
+    """Wait until a name node knows its data node and all of its blocks."""
+    end = time.monotonic() + SECONDS
+    asked = f"{url}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState"
+    while time.monotonic() < end:
+        assert all(process.poll() is None for process in processes), _told(logs)
+        with (
+            contextlib.suppress(OSError, LookupError, ValueError),
+            urllib.request.urlopen(asked, timeout=5) as answer,
+        ):
+            (state,) = json.load(answer)["beans"]
+            if (state["NumLiveDataNodes"], state["FSState"]) == (1, "Operational"):
+                return
+        time.sleep(0.1)
+    raise AssertionError(_told(logs))
+
+
+def _told(logs: Path) -> str:
+    return "\n".join(path.read_text()[-2000:] for path in logs.glob("*.log"))
+
+
+def _secure(realm: Realm) -> dict[str, str]:
+    """A cluster that asks for tickets; its data node listens at ports that need no root."""
+    keytab = str(realm.keytab("nn/localhost", "dn/localhost", "HTTP/localhost"))
+    of = {
+        "dfs.namenode.kerberos.principal": "nn/localhost",
+        "dfs.datanode.kerberos.principal": "dn/localhost",
+        "dfs.web.authentication.kerberos.principal": "HTTP/localhost",
+        "dfs.namenode.kerberos.internal.spnego.principal": "HTTP/localhost",
+    }
+    files = ("dfs.namenode.keytab.file", "dfs.datanode.keytab.file",
+             "dfs.web.authentication.kerberos.keytab")  # fmt: skip
+    return {
+        "hadoop.security.authentication": "kerberos",
+        "dfs.block.access.token.enable": "true",
+        "ignore.secure.ports.for.testing": "true",
+        **{name: f"{principal}@{realm.name}" for name, principal in of.items()},
+        **dict.fromkeys(files, keytab),
+    }
 
 
 def _fetch_jars(cache: Path, root: Path, jars: Path) -> None:

@@ -13,7 +13,7 @@ from hps.monitor.sources.credentials import Secret
 from hps.monitor.sources.ftp import FtpPlace, FtpSource
 from tests.monitor.sources import ftp_lab
 from tests.monitor.sources.contract import QUICK, all_of, contents, donefile, noise, trouble
-from tests.monitor.sources.ftp_lab import Behaviour, FtpLab, say
+from tests.monitor.sources.ftp_lab import Behaviour, FtpLab, raw, say
 
 # Only for servers that are silent or slow: a busy machine can be silent that long as well.
 HASTY = Patience(connect=5.0, idle=0.3, total=2.0)
@@ -446,6 +446,31 @@ def test_close_ends_a_wait(machine: FtpLab, verb: str) -> None:
         assert trouble(lambda: all_of(made, made.model()[0])) is Trouble.UNREACHABLE
         other.join()
         assert trouble(made.donefile) is Trouble.UNREACHABLE
+
+
+DOUBLED = {"TYPE": "200 Fine.", "SIZE": "213 4", "MDTM": "213 20260102030405", "CWD": "250 There."}
+
+
+@pytest.mark.parametrize("verb", DOUBLED)
+def test_a_reply_that_comes_twice_answers_no_other_question(plain: FtpLab, verb: str) -> None:
+    """Else the time of a file would be taken for its size."""
+    plain.files["/model"] = b"data"
+    line = f"{DOUBLED[verb]}\r\n".encode()
+    plain.script(verb, raw(line + line), plain.behaviour(verb))
+    with source(plain) as made:
+        with contextlib.suppress(SourceError):
+            assert made.model()[0].size == 4
+        (found,) = made.model()
+        assert found.size == 4
+        assert all_of(made, found)[1] == b"data"
+
+
+def test_a_reply_to_nothing_is_told(plain: FtpLab) -> None:
+    plain.files["/model"] = b"data"
+    plain.script("TYPE", raw(b"200 Fine.\r\n200 Fine.\r\n"))
+    with source(plain) as made, pytest.raises(SourceError, match="nobody had asked") as caught:
+        made.model()
+    assert caught.value.trouble is Trouble.UNREACHABLE
 
 
 @pytest.mark.parametrize("reply", ["530 Log in first.", "332 An account, too."])

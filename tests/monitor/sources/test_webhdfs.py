@@ -3,10 +3,11 @@
 import contextlib
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,32 @@ def test_a_standby_name_node_is_passed_over(hdfs: Hdfs) -> None:
             for _ in range(2):
                 assert all_of(source, source.model()[0]) == (0, b"data")
             assert len(standby.seen) == 1
+
+
+def test_name_nodes_none_of_which_is_active(server: HostileServer) -> None:
+    refusal = exception("StandbyException", "Operation category READ is not supported")
+    with HostileServer() as other:
+        for each in (server, other):
+            each.script(asked("/m/model", "GETFILESTATUS"), refusal)
+        for urls, said, hint in (
+            ((server.url,), "the name node stands by", "both name nodes"),
+            ((server.url, other.url), "no name node answers as the active one", "active"),
+        ):
+            place = WebHdfsPlace(urls=urls, folder="/m", model="model", donefile="d", user="me")
+            with (
+                contextlib.closing(WebHdfsSource(place)) as made,
+                pytest.raises(SourceError, match=said) as caught,
+            ):
+                made.model()
+            assert caught.value.trouble is Trouble.SERVER
+            assert hint in str(caught.value.hint)
+
+
+def test_who_is_not_let_in_is_told_how_to_log_in(server: HostileServer) -> None:
+    server.script(asked("/m/model", "GETFILESTATUS"), servers.status(401))
+    with source(server) as made, pytest.raises(SourceError) as caught:
+        made.model()
+    assert "kerberos = true" in str(caught.value.hint)
 
 
 @pytest.mark.network
@@ -302,14 +329,39 @@ def test_close_ends_a_wait(server: HostileServer) -> None:
         assert trouble(made.donefile) is Trouble.UNREACHABLE
 
 
-@pytest.mark.skipif(find_spec("requests_kerberos") is not None, reason="the package is there")
-def test_kerberos_without_its_package_is_unusable() -> None:
+def test_kerberos_without_its_package_is_unusable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "hdfs.ext.kerberos", raising=False)
+    monkeypatch.setitem(sys.modules, "requests_kerberos", None)  # so it cannot be imported
     place = WebHdfsPlace(
         urls=("http://127.0.0.1:1",), folder="/", model="m", donefile="d", kerberos=True
     )
     with pytest.raises(SourceError, match="requests-kerberos") as caught:
         WebHdfsSource(place).model()
     assert caught.value.trouble is Trouble.UNUSABLE
+    assert "hps[kerberos]" in str(caught.value.hint)
+
+
+WITHOUT_LIBRARY = """
+import sys
+sys.modules["gssapi"] = None  # as where libgssapi-krb5-2 is not installed
+from hps.monitor.source import SourceError
+from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
+place = WebHdfsPlace(
+    urls=("http://127.0.0.1:1",), folder="/", model="m", donefile="d", kerberos=True
+)
+try:
+    WebHdfsSource(place).model()
+except SourceError as error:
+    print(error.trouble, error.message, error.hint)
+"""
+
+
+def test_kerberos_without_its_library_is_unusable() -> None:
+    pytest.importorskip("requests_kerberos", reason="pip install 'hps[kerberos]'")
+    argv = [sys.executable, "-c", WITHOUT_LIBRARY]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("unusable the library of Kerberos cannot be used: ")
+    assert "libgssapi-krb5-2" in done.stdout
 
 
 def test_a_token_is_read_anew_each_time(server: HostileServer, tmp_path: Path) -> None:

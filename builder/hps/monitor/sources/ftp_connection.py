@@ -13,8 +13,10 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BufferedReader
 
 from hps.monitor.source import PIECE, Patience
+from hps.monitor.sources.ftp_replies import OutOfStepError
 from hps.store.cancellation import Cancellation
 
 _LINES = 1000  # of one reply
@@ -95,6 +97,7 @@ class Connection(ftplib.FTP_TLS):
         super().__init__(context=context, timeout=patience.idle, encoding="latin-1")
         self.watch = watch
         self.resumes = True
+        self._replies: BufferedReader | None = None
         self._patience = patience
         self._extended = True
         self._is_private = False
@@ -126,6 +129,8 @@ class Connection(ftplib.FTP_TLS):
     def close(self) -> None:
         """Close the connection, without a word."""
         super().close()
+        if self._replies is not None:
+            self._replies.close()
         if self._line is not None:
             self._line.close()
 
@@ -134,6 +139,27 @@ class Connection(ftplib.FTP_TLS):
         self.watch = watch
         if self._line is not None:
             watch.add(self._line.handle)
+
+    def putcmd(self, line: str) -> None:
+        """Send a command.
+
+        Raises:
+            OutOfStepError: something was said already, which would be taken for its reply.
+        """
+        if self._is_ahead():
+            raise OutOfStepError
+        super().putcmd(line)
+
+    def getline(self) -> str:
+        """Read one line; its end is a line feed, and a lone CR ends nothing."""
+        if self._replies is None:
+            raise EOFError
+        line = self._replies.readline(self.maxline + 1)
+        if len(line) > self.maxline:
+            raise ftplib.Error(f"a line of more than {self.maxline} bytes")
+        if not line:
+            raise EOFError
+        return line.decode(self.encoding).rstrip("\r\n")
 
     def getmultiline(self) -> str:
         """Read one reply (RFC 959, section 4.2), which has an end."""
@@ -182,8 +208,22 @@ class Connection(ftplib.FTP_TLS):
 
     def _use(self, sock: socket.socket) -> None:
         self.sock = sock
-        # Without translation of line ends: a lone CR ends nothing.
-        self.file = sock.makefile("r", encoding=self.encoding, newline="\n")
+        self._replies = sock.makefile("rb")
+
+    def _is_ahead(self) -> bool:
+        """Whether bytes have come that nobody asked for.
+
+        A reply that was doubled on the way stands there, and every later one would answer the
+        command before: the time of a file would be taken for its size.
+        """
+        control = self._control
+        control.settimeout(0)
+        try:
+            return self._replies is not None and bool(self._replies.peek(1))
+        except ssl.SSLWantReadError:
+            return False
+        finally:
+            control.settimeout(self._patience.idle)
 
     def _encrypted(
         self, sock: socket.socket, session: ssl.SSLSession | None = None

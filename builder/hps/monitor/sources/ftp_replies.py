@@ -17,6 +17,10 @@ _DENIED = re.compile(r"denied|permission|not allowed|forbidden|privilege", re.IG
 _NOTHING_LISTED = re.compile(r"no (such )?files?|not found|empty", re.IGNORECASE)
 
 
+class OutOfStepError(EOFError):
+    """The server says what nobody asked for; only another connection mends that."""
+
+
 def code_of(error: BaseException) -> str:
     """The code of the reply that an error of `ftplib` stands for; empty for none."""
     text = str(error)[:3] if isinstance(error, ftplib.Error) else ""
@@ -121,6 +125,8 @@ def _text(error: BaseException) -> str:
             return "nothing came in time"
         case ssl.SSLError():
             return f"TLS failed: {causes.tls(error)}"
+        case OutOfStepError():
+            return "the server answered what nobody had asked"
         case EOFError():
             return "the server closed the connection"
         case OSError():

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import requests
-
 from hps.errors import ConfigError, FetchError, UsageError
 from hps.monitor.look import agree, too_large
 from hps.monitor.source import (
@@ -32,16 +30,14 @@ from hps.monitor.sources.operation import Operations
 from hps.monitor.sources.webhdfs_answers import (
     Status,
     found_of,
+    hint_of,
     status_of,
     statuses_of,
     trouble_of,
+    words_of,
 )
-from hps.monitor.sources.webhdfs_requests import (
-    Asked,
-    LostError,
-    kerberos,
-    package,
-)
+from hps.monitor.sources.webhdfs_requests import Asked, LostError, package
+from hps.monitor.sources.webhdfs_tickets import kerberos
 from hps.store import url as address
 from hps.store.foreign_text import printable
 from hps.store.transport import AgainError, SlowError, Transport, pieces
@@ -271,9 +267,7 @@ class WebHdfsSource:
         except package().HdfsError as error:
             asked.work.check()
             said = printable(asked.without_secrets(str(error).partition("\n")[0]))
-            raise SourceError(
-                trouble_of(error.exception, asked.status, said), f"cannot read {title}: {said}"
-            ) from None
+            raise self._meant(error.exception, asked.status, said, title) from None
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
             asked.work.check()
             raise SourceError(
@@ -281,14 +275,16 @@ class WebHdfsSource:
                 f"cannot read {title}: the answer is not that of WebHDFS",
                 hint="name the HTTP address of the name node or of HttpFS in `url`",
             ) from None
-        except requests.RequestException as error:  # of Kerberos, before anything was sent
-            raise SourceError(
-                Trouble.REFUSED,
-                f"cannot read {title}: {type(error).__name__}",
-                hint="give the user of the monitor a Kerberos ticket (kinit)",
-            ) from None
         if asked.answered is not None:
             self._urls = _first(self._urls, asked.answered)
+
+    def _meant(self, exception: str | None, status: int, said: str, title: str) -> SourceError:
+        several, kerberos = len(self._urls), self._place.kerberos
+        return SourceError(
+            trouble_of(exception, status, said),
+            f"cannot read {title}: {words_of(exception, said, several)}",
+            hint=hint_of(exception, status, several, kerberos=kerberos),
+        )
 
     def _path(self, path: str) -> str:
         model = _joined(self._place.folder, self._place.model)

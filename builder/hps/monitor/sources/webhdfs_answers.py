@@ -9,6 +9,7 @@ from typing import Any
 
 from hps.monitor.source import Found, SourceError, Trouble
 
+_STANDBY = "StandbyException"
 _EXCEPTIONS = {
     frozenset(
         {"FileNotFoundException", "PathNotFoundException", "NoSuchFileException"}
@@ -22,7 +23,7 @@ _EXCEPTIONS = {
             "SecurityException",
         }
     ): Trouble.REFUSED,
-    frozenset({"StandbyException", "RetriableException", "SafeModeException"}): Trouble.SERVER,
+    frozenset({_STANDBY, "RetriableException", "SafeModeException"}): Trouble.SERVER,
 }
 _CLOSED_TO_US = frozenset({401, 403, 407})
 _NO_SUCH = ("does not exist", "not found", "No such file")
@@ -121,3 +122,36 @@ def trouble_of(exception: str | None, status: int, message: str) -> Trouble:
     if status in _CLOSED_TO_US:
         return Trouble.REFUSED
     return Trouble.SERVER if status >= 500 else Trouble.MALFORMED  # noqa: PLR2004 - the class
+
+
+def words_of(exception: str | None, message: str, name_nodes: int) -> str:
+    """What is said to people of an error; of a name node that stands by in their words.
+
+    Args:
+        exception: as for `trouble_of`.
+        message: likewise.
+        name_nodes: how many were asked.
+    """
+    if exception != _STANDBY:
+        return message
+    several = name_nodes > 1
+    return "no name node answers as the active one" if several else "the name node stands by"
+
+
+def hint_of(exception: str | None, status: int, name_nodes: int, *, kerberos: bool) -> str | None:
+    """What to do about an error, where that can be known.
+
+    Args:
+        exception: as for `trouble_of`.
+        status: likewise.
+        name_nodes: how many were asked.
+        kerberos: whether a ticket was shown.
+    """
+    if exception == _STANDBY:
+        several = name_nodes > 1
+        return "make one of them active" if several else "name both name nodes in `url`"
+    if exception is not None or status not in _CLOSED_TO_US:
+        return None
+    if kerberos:
+        return "compare the clocks of both sides, and the keytab of the name node with its KDC"
+    return "log in with `kerberos = true`, or with a delegation token in `token`"

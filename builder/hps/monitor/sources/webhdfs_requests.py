@@ -16,11 +16,14 @@ import requests
 from hps.monitor.look import too_large
 from hps.monitor.source import Patience, SourceError, Trouble
 from hps.monitor.sources.http_body import deadlines
+from hps.monitor.sources.patient_call import PatientCalls
+from hps.monitor.sources.webhdfs_tickets import negotiate
 from hps.store import url as address
 from hps.store.cancellation import Cancellation
 from hps.store.transport import AgainError, Call, Transport, pieces
 
 _ANSWER = 16 << 20  # bytes of an answer other than a file
+_LAST_ONE = "No reachable host, raising last error."
 _SECRET = re.compile(r"\b(delegation|token|signature)=[^&\s\"']+")
 
 
@@ -59,6 +62,7 @@ class Asked:
         self.status = 0
         self.clock: float | None = None
         self.answered: str | None = None
+        self._logins = PatientCalls("the KDC of this realm")
         self._transport = transport
         self._answers = answers
 
@@ -74,6 +78,7 @@ class Asked:
         Raises:
             LostError: another name node may answer.
             FetchError: none may.
+            SourceError: there is no ticket to log in with.
         """
         given = {key: value for key, value in params.items() if value is not None}
         full = requests.Request(method, url, params=self.params | given).prepare().url or url
@@ -101,13 +106,14 @@ class Asked:
         Raises:
             AgainError: it broke off.
             FetchError: TLS failed.
+            SourceError: there is no ticket to log in with.
         """
         call = Call(
             url=url,
             name=address.redact(url.partition("?")[0]),
             method=method,
             headers={"Content-Type": "application/octet-stream"},  # HttpFS wants it
-            authorization=self._authorization(url),
+            authorization=self._authorization(url) if self._is_theirs(url) else None,
             body=body,
         )
         with self._transport.open(call, self.deadlines, self.work) as (_, response):
@@ -122,12 +128,18 @@ class Asked:
         return _SECRET.sub(r"\1=***", text)
 
     def _authorization(self, url: str) -> str | None:
-        """SPNEGO (RFC 4559), sent with the first request: most name nodes know no other way."""
+        """A ticket; the library of Kerberos asks a KDC that hangs for half a minute, and longer."""
         if self.auth is None:
             return None
-        host = urlsplit(url).hostname
-        value: str = self.auth.generate_request_header(None, host, is_preemptive=True)
-        return value
+        host = urlsplit(url).hostname or ""
+        return self._logins.run(lambda: negotiate(self.auth, host), self.deadlines.idle, self.work)
+
+    def _is_theirs(self, url: str) -> bool:
+        """Whether an address is of who answered last: HttpFS takes the bytes itself.
+
+        A data node asks for no ticket: the address that leads to it holds a token.
+        """
+        return self.answered is not None and address.origin(url) == address.origin(self.answered)
 
     def _note(self, response: requests.Response) -> None:
         with contextlib.suppress(TypeError, ValueError):
@@ -150,8 +162,10 @@ class _Discreet(logging.Filter):
     """Takes tokens out of what HTTP libraries log, as they log whole addresses."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Change the record; let all pass but pages of servers."""
+        """Change the record; let all pass but pages of servers and what the error says as well."""
         if isinstance(record.msg, bytes):  # the page of a 401, which may repeat what we showed
+            return False
+        if record.msg == _LAST_ONE:
             return False
         text = record.getMessage()
         if _SECRET.search(text):
@@ -178,21 +192,3 @@ def package() -> Any:
         if not any(isinstance(each, _Discreet) for each in logger.filters):
             logger.addFilter(_Discreet())
     return hdfs
-
-
-def kerberos() -> Any:
-    """Its module of the same name.
-
-    Raises:
-        SourceError: UNUSABLE: what it needs is not installed.
-    """
-    package()
-    try:
-        from hdfs.ext import kerberos as found  # noqa: PLC0415 - only hosts that use it have it
-    except ImportError as error:
-        raise SourceError(
-            Trouble.UNUSABLE,
-            "the package requests-kerberos is not installed",
-            hint="pip install 'hps[hdfs]' requests-kerberos",
-        ) from error
-    return found
