@@ -18,7 +18,7 @@ FILE = {"name": "f", "file": "x.tar", "path": "x.tar", "copy": [{"from": "a", "t
 def found(
     target: Mapping[str, Any], sources: Mapping[str, Any] | None = None
 ) -> list[tuple[str, str]]:
-    below = {} if target.keys() & {"debian", "base"} else {"debian": {}}
+    below: dict[str, Any] = {} if target.keys() & {"debian", "base"} else {"debian": {}}
     document = {"targets": {"cpu": {**below, **target}}}
     if sources is not None:
         document["sources"] = dict(sources)

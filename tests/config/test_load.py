@@ -65,6 +65,7 @@ def fault_of(more: str) -> str:
 
 def test_reads_a_whole_file(tmp_path: Path) -> None:
     read = load(written(tmp_path, SMALL + "[lock]\nas-of = 2026-01-01T01:00:00+01:00\n"))
+    assert read.targets["cpu"].debian is not None
     assert read.targets["cpu"].debian.packages == ("python3", "bash")
     assert read.lock.as_of == datetime(2026, 1, 1, tzinfo=UTC)
     assert list(read.sources.python) == ["default"]

@@ -167,7 +167,7 @@ def test_a_change_is_named(old: str, new: str, paths: str) -> None:
         ("ports = [8000, 8001]", "ports = []"),
         ('labels = { a = "b" }', ""),
         ('url = "https://a.example.org/tool.tar.gz"\n', 'obtain = "ask"\nlicence = "MIT"\n'),
-        ('path = "w.bin"\nto', 'redistributable = false\nto'),
+        ('path = "w.bin"\nto', "redistributable = false\nto"),
         ("prerelease = false\n", 'not-redistributable = ["click"]\n'),
         ('name = "demo"', 'name = "demo"\ndefault-targets = ["cpu"]'),
         ("[lock]", '[signing]\nkey = "release"\nreference = "registry.example.org/a"\n[lock]'),

@@ -97,10 +97,10 @@ def _shortened(base: BaseDpkg, name: str, paths: Collection[str]) -> list[Entry]
     """The list and the sums of a package that has lost some of its files."""
     stem = f"{INFO}/{base.installed[name].identity}"
     found = []
-    for suffix, cut in ((".list", lambda line: line[1:]), (".md5sums", lambda line: line[34:])):
+    for suffix, start in ((".list", 1), (".md5sums", 34)):
         data = base.root.read(f"{stem}{suffix}")
         if data is not None:
             lines = data.decode("utf-8", "surrogateescape").splitlines()
-            kept = [line for line in lines if base.place(cut(line), name) not in paths]
+            kept = [line for line in lines if base.place(line[start:], name) not in paths]
             found.append(text_entry(f"{stem}{suffix}", lines_of(kept)))
     return found
