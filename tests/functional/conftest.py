@@ -1,4 +1,4 @@
-"""Fixtures of several tests of whole processes."""
+"""Servers that commands talk to, and the base images of several tests of whole processes."""
 
 from tests.build.base_lab import (
     base_archive,
@@ -9,6 +9,7 @@ from tests.build.base_lab import (
     empty_base_lab,
     locked_base,
 )
+from tests.monitor.sources.hdfs_server import hdfs
 
 __all__ = [
     "base_archive",
@@ -17,5 +18,6 @@ __all__ = [
     "base_layers",
     "base_registry",
     "empty_base_lab",
+    "hdfs",
     "locked_base",
 ]

@@ -22,7 +22,7 @@ from hps.config.monitor import (
 from hps.errors import UsageError
 from hps.monitor.flags import Flags, settings
 from tests.monitor.servers.test_paddle_serving import Reloader
-from tests.monitor.sources.hdfs_server import Hdfs, hadoop_jars
+from tests.monitor.sources.hdfs_server import Hdfs
 from tests.monitor.sources.http_servers import Nginx, find_nginx
 from tests.monitor.weaknesses.drop_in import DropIn, Made, children, making, model, pack, write
 
@@ -206,15 +206,6 @@ def document(monitor: Made, program: Path, *more: str, **environment: str) -> Dr
     words = shlex.split(DOCUMENT.replace("/hadoop-3.1.2/bin/hadoop", str(program)))
     words[words.index("--local_path=.")] = "--local_path=local"
     return monitor(*words, *more, **environment)
-
-
-@pytest.fixture(scope="module")
-def hdfs(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Hdfs]:
-    jars = hadoop_jars(request.config.cache.mkdir("hps-hadoop"))
-    with Hdfs.running(tmp_path_factory.mktemp("hdfs"), jars) as running:
-        yield running
 
 
 def put(hdfs: Hdfs, data: bytes, donefile: bytes) -> None:

@@ -1,11 +1,14 @@
 """Servers as processes of the tests, on ports of their own."""
 
 import contextlib
+import os
 import random
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 SECONDS = 60.0  # for a start or an end, on a machine that does much else
 
@@ -35,8 +38,21 @@ def listening(
                 _wait_for(process, port)
             yield
         finally:
+            others = _descendants(process.pid)
             process.terminate()
             process.wait(SECONDS)
+            for other in others:  # vsftpd leaves those whose client went away in a transfer
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(other, signal.SIGKILL)
+
+
+def _descendants(pid: int) -> set[int]:
+    """Its children, and theirs, as far as they are there while this looks."""
+    with contextlib.suppress(OSError):
+        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        found = {int(child) for task in tasks for child in task.read_text().split()}
+        return found.union(*map(_descendants, found))
+    return set()
 
 
 def _wait_for(process: "subprocess.Popen[bytes]", port: int) -> None:
