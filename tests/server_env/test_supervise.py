@@ -208,13 +208,15 @@ def test_a_launcher_that_is_killed_takes_the_server_with_it(tmp_path: Path) -> N
 def test_a_launcher_that_dies_before_the_server_asks_for_its_signal(tmp_path: Path) -> None:
     """prctl(2) comes too late for a parent that is dead already: the server must not start."""
     script = """
-import os, signal, sys
+import os, signal, sys, time
 from hps_server.supervise import die_with
 launcher = os.getpid()
 ready, told = os.pipe()
 if os.fork() == 0:
     os.close(told)
-    os.read(ready, 1)  # ends when the launcher is dead
+    os.read(ready, 1)  # ends when the launcher's files are closed, which comes first of its death
+    while os.getppid() == launcher:
+        time.sleep(0.001)
     die_with(launcher)()
     print("started", flush=True)
     os._exit(0)
