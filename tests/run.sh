@@ -12,12 +12,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # and softhsm2 keys; python3-swift verifies what is signed for S3; disorderfs, qemu and diffoscope
 # vary and compare what the challenge builds; chromium looks at the status page; HDFS runs on Java;
 # bsdtar, pigz, pbzip2 and zip pack models as publishers do; the client of Kerberos is built with
-# libkrb5-dev.
+# libkrb5-dev; squid, tinyproxy, apt-cacher-ng and nginx are proxies and mirrors as users have them.
 debian bubblewrap docker.io skopeo umoci busybox-static iproute2 util-linux gnupg openssl \
     libpython3.11 gcc libc6-dev libpython3.11-dev strace faketime git docker-registry softhsm2 \
     python3-swift disorderfs qemu-user-static diffoscope-minimal \
     chromium chromium-driver openjdk-17-jre-headless libarchive-tools pigz pbzip2 zip zstd xz-utils \
-    libkrb5-dev
+    libkrb5-dev squid tinyproxy apt-cacher-ng nginx-light
 # Not optimised, what is compiled here takes a minute less.
 CFLAGS='-O0 -g0' environment '.[test]'
 export PATH="$PWD/.venv/bin:$PATH"
