@@ -57,6 +57,44 @@ def test_what_is_not_there_is_built_and_signed_as_hps_toml_says(
     assert lab.run("verify", place, "--key", str(keys)).out.startswith("good")
 
 
+def test_an_image_without_a_signature_is_signed_where_a_key_is_named(
+    lab: Laboratory, keys: Path, server: RegistryServer
+) -> None:
+    """What `hps run` leaves has none: nobody may get it unsigned by accident."""
+    image, plain = lab.image(), open_layout(lab.layout)
+    assert not plain.attachments
+    place = f"{server.host}/team/app"
+    done = lab.run("push", "cpu", f"{place}:plain")
+    assert "the image is not signed (`hps key generate NAME` makes a key)" in done.err
+    lab.environment["HPS_KEY"] = "release"
+    for words in (("--unsigned",), ("--image-only",), ("--compress", "zstd")):
+        done = lab.run("push", "cpu", f"{place}:left", *words)
+        assert "not signed" not in done.err  # it was asked for
+        assert open_layout(lab.layout) == plain
+    done = lab.run("push", "cpu", f"{place}:1.0")
+    assert done.out == f"{image} docker://{place}:1.0\n"
+    assert lab.run("verify", f"{place}:1.0", "--key", str(keys)).out.startswith("good")
+    assert lab.run("verify", str(lab.layout), "--key", str(keys)).out.startswith("good")
+    signed = open_layout(lab.layout)
+    lab.run("key", "generate", "other", "--no-passphrase")
+    lab.environment["HPS_KEY"] = "other"
+    lab.run("push", "cpu", f"{place}:1.1")
+    assert open_layout(lab.layout) == signed  # the signatures of others stay
+
+
+def test_a_key_that_cannot_be_used_ends_the_push_of_an_unsigned_image(
+    lab: Laboratory, keys: Path, server: RegistryServer
+) -> None:
+    place = f"{server.host}/team/app:1.0"
+    lab.environment["HPS_KEY"] = "nobody"
+    done = lab.run("push", "cpu", place, code=2)
+    assert "error[key-unusable]" in done.err
+    assert "--unsigned" in done.err
+    lab.run("pull", place, code=4)
+    lab.run("push", "cpu", place, "--unsigned")
+    lab.run("pull", place, "-o", str(lab.folder / "pulled"))
+
+
 def test_a_dry_run_and_packed_layers(lab: Laboratory, server: RegistryServer) -> None:
     place = f"{server.host}/team/app:1.0"
     (asked,) = lab.run("push", "cpu", place, "--dry-run", "--json").json

@@ -1,4 +1,4 @@
-"""The layout of a target for those who hand it on: built, and signed as it was."""
+"""The layout of a target for those who hand it on: built, and signed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +12,9 @@ from hps.config.platforms import base_name
 from hps.digest import Digest
 from hps.errors import HpsError
 from hps.oci.index import platform_index
+from hps.oci.layout_contents import Layout
 from hps.oci.layout_reading import layout_faults, open_layout
+from hps.trust.evidence import evidence_of
 
 
 def laid_out(
@@ -24,45 +26,58 @@ def laid_out(
 ) -> Path:
     """Build a target if its layout is not what the lock says, and give the layout.
 
-    A layout that holds the image is left alone: the signatures that lie beside it were made by
-    keys that need not be at hand now.
+    A layout that holds the signed image is left alone: its signatures were made by keys that need
+    not be at hand now. One without a signature (`hps run` needs none) is signed first where
+    somebody signs.
 
     Args:
         bench: the tools.
         names: of the target, one for each platform.
         verify: hash every layer.
-        attest: gives who signs, where the image has to be built.
+        attest: gives who signs; called where the image has to be built, or has no signature.
 
     Raises:
-        as `hps.build.image.build`.
+        as `hps.build.image.build`, and what `attest` raises.
     """
     group = names[0] if len(names) == 1 else base_name(names[0])
     folder = bench.project.layout_path(group)
-    if not _is_there(bench, names, folder, verify=verify):
-        build_group(bench, names, verify=verify, attest=attest())
+    there = _found(bench, names, folder, verify=verify)
+    if there is None or not _is_signed(there):
+        signing = attest()
+        if there is None or signing is not None:
+            build_group(bench, names, verify=verify, attest=signing)
     return folder
 
 
-def _is_there(bench: Workbench, names: Sequence[str], folder: Path, *, verify: bool) -> bool:
-    def work(healed: bool) -> bool:
+def _found(bench: Workbench, names: Sequence[str], folder: Path, *, verify: bool) -> Layout | None:
+    """The layout, if it is what the lock says."""
+
+    def work(healed: bool) -> Layout | None:
         images = [make(bench, name, verify=verify).image for name in names]
         wanted = images[0].digest
         if len(images) > 1:
             unnamed = [replace(image, reference=None) for image in images]
             wanted = platform_index(bench.project.reference(names[0]), unnamed).digest
-        # What was damaged in the store is so in the layout too: they are one file.
-        return not healed and _holds(folder, wanted, bench.project.reference(names[0]))
+        if healed:  # what was damaged in the store is so in the layout too: they are one file
+            return None
+        return _holding(folder, wanted, bench.project.reference(names[0]))
 
     with bench.store.session():
         return healing(bench, work)
 
 
-def _holds(folder: Path, wanted: Digest, name: str) -> bool:
-    """Whether a folder holds this and nothing else; sizes are compared, bytes are not."""
+def _holding(folder: Path, wanted: Digest, name: str) -> Layout | None:
+    """The layout, if it holds this and nothing else; sizes are compared, bytes are not."""
     try:
         layout = open_layout(folder)
         listed = [(one.digest, one.reference) for one in layout.images]
         listed += [(one.digest, one.reference) for one in layout.indexes]
-        return listed == [(wanted, name)] and not layout_faults(folder, layout, hashed=False)
+        whole = listed == [(wanted, name)] and not layout_faults(folder, layout, hashed=False)
     except HpsError:
-        return False  # then it is written anew
+        return None  # then it is written anew
+    return layout if whole else None
+
+
+def _is_signed(layout: Layout) -> bool:
+    """Whether anybody says anything about what is laid out; whom to trust is not asked here."""
+    return any(evidence_of(subject, layout.attachments) for subject in layout.listed)

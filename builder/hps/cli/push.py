@@ -12,6 +12,7 @@ from hps.cli.options import (
     workbench,
 )
 from hps.cli.transfers import COMPRESS, MOUNT, answer, copy_options, transfer
+from hps.errors import KeyUnusableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     help="Hand on this artifact too, which hps.toml calls not redistributable. Can be given more "
     "than once.",
 )
+@click.option(
+    "--unsigned", is_flag=True, help="Do not sign, even where HPS_KEY or hps.toml names a key."
+)
 @MOUNT
 @COMPRESS
 @platform_option
@@ -45,6 +49,7 @@ def command(
     *,
     references: tuple[str, ...],
     included: tuple[str, ...],
+    unsigned: bool,
     platform: str | None,
     **_: object,
 ) -> None:
@@ -54,6 +59,9 @@ def command(
     first what it has; what another repository of it has is mounted (--mount-from); the rest goes
     in parallel, large layers in chunks that carry on where the registry has stopped. The tag moves
     last. Run it again after an interruption: nothing goes twice.
+
+    An image that nobody has signed is signed first, where HPS_KEY or [signing] of hps.toml names a
+    key: as `hps build` does it. Signatures that are there stay, whoever made them.
 
     \b
     hps build cpu --key release
@@ -74,11 +82,15 @@ def command(
     else:
         names = (bench.project.one_target(target, platform),)
     _check_licences(bench, names, included)
-    layout = laid_out(bench, names, attest=lambda: _signing(context, bench))
+    alone = unsigned or context.params["image_only"] or context.params["packing"] is not None
+    layout = laid_out(bench, names, attest=lambda: None if alone else _signing(context, bench))
     origin = ImagePlace("oci", path=layout, name=bench.project.reference(names[0]))
     # A platform was chosen above, not from an index.
     context.params["platform"] = None
-    answer(context, [transfer(context, origin, goal) for goal in goals])
+    results = [transfer(context, origin, goal) for goal in goals]
+    if not alone and not any(one.attachments for one in results):
+        bench.note_once("the image is not signed (`hps key generate NAME` makes a key)")
+    answer(context, results)
 
 
 def _check_licences(bench: "Workbench", names: "Sequence[str]", included: tuple[str, ...]) -> None:
@@ -96,8 +108,13 @@ def _check_licences(bench: "Workbench", names: "Sequence[str]", included: tuple[
 
 
 def _signing(context: click.Context, bench: "Workbench") -> "Attesting | None":
-    """Who signs an image that has to be built: as `hps build` has it without options."""
+    """Who signs an image without a signature: as `hps build` has it without options."""
     from hps.cli.build import signing_with
 
-    signer = configured_signer(context)
+    try:
+        signer = configured_signer(context)
+    except KeyUnusableError as error:
+        sign = "--unsigned sends the image without a signature"
+        error.hint = f"{error.hint}; {sign}" if error.hint else sign
+        raise
     return None if signer is None else signing_with(signer, bench)
