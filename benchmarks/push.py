@@ -17,7 +17,7 @@ from pathlib import Path
 
 from measuring import HPS, REPOSITORY, Row, against, parser, show, timed, workplace
 
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.digest import Blob, Digest
 from hps.oci.image import assemble
 from hps.oci.layout import write_layout

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from measuring import HPS, Row, against, link, parser, show, timed, workplace
 
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.digest import Blob, Digest
 from hps.oci.attachment import Subject
 from hps.oci.image import MANIFEST_TYPE, assemble

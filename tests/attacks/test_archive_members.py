@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hps.archive.paths import Limits
-from hps.config.schema import CopyRule
+from hps.config.target import CopyRule
 from hps.errors import HpsError, StoreError, UnsafeArchiveError
 from hps.layer.archive import archive_entries
 from hps.layer.entry import Entry

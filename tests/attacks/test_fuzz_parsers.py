@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from hps import canonical
-from hps.config.schema import CopyRule
+from hps.config.target import CopyRule
 from hps.digest import Digest
 from hps.errors import HpsError
 from hps.layer import deb, record_file

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hps.config.schema import CopyRule
+from hps.config.target import CopyRule
 from hps.layer.archive import archive_entries
 from hps.layer.deb_layer import deb_entries
 from hps.layer.entry import Entry

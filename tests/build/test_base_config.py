@@ -7,7 +7,7 @@ import pytest
 
 from hps import canonical
 from hps.build.base_config import base_user, foundation, inherited, own_user
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.digest import Digest
 from hps.errors import LockError
 from hps.lock.records import BaseLayer, BaseUser, LockedBase

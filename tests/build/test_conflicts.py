@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hps.build.conflicts import conflicts, idle_rules, over_base
-from hps.config.schema import Keep
+from hps.config.target import Keep
 from hps.layer.entry import Kind
 from hps.layer.index import IndexLine
 

@@ -4,7 +4,7 @@ import pytest
 
 from hps.build.docker_running import docker_run, ports_inside
 from hps.build.running import Ports, Run, wanted_ports
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 
 TRITON = (8000, 8001, 8002)
 

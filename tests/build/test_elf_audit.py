@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hps.build.elf_audit import DRIVER_LIBRARIES, Audit, audit, rules
-from hps.config.schema import External, Target
+from hps.config.target import External, Target
 from hps.layer.elf_image import ElfImage
 from hps.layer.elf_search import Linker, Unversioned
 from tests.layer.libraries import Member, Wanted, library, program, things

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hps.build.graph import Graph, closure, wheel_groups
-from hps.config.schema import ImageSettings, Target
+from hps.config.target import ImageSettings, Target
 from hps.derivation.record import Step
 from hps.errors import LockError
 from hps.lock.records import (

@@ -3,7 +3,7 @@
 import pytest
 
 from hps.build.kept import asked_for, check_upgraded, keeps_debs, keeps_python
-from hps.config.schema import Target
+from hps.config.target import Target
 from hps.errors import UsageError
 from tests.lock.test_text import lock
 

@@ -3,7 +3,7 @@
 import pytest
 
 from hps.build.reasons import reasons
-from hps.config.schema import Target
+from hps.config.target import Target
 from hps.lock.records import Deb, LockedArchive, LockedFile, LockedTarget, Wheel
 from tests.lock.test_text import HEX, lock
 

@@ -22,7 +22,7 @@ from hps.build.running import (
     wait_until_ready,
     wanted_ports,
 )
-from hps.config.schema import ImageSettings, User
+from hps.config.target import ImageSettings, User
 from hps.errors import RunError, UsageError
 from tests.servers import Certificate
 

@@ -115,7 +115,7 @@ def test_only_what_is_read_is_an_input() -> None:
 
 
 def _config() -> Any:
-    from hps.config.schema import Target
+    from hps.config.target import Target
 
     return Target.model_validate({"debian": {"source": "os", "packages": []}})
 

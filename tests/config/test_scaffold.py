@@ -8,7 +8,8 @@ import pytest
 from hps.config.load import parse
 from hps.config.requirements import parse_requirements
 from hps.config.scaffold import REQUIREMENTS, name_for, scaffold
-from hps.config.schema import Config, Target
+from hps.config.schema import Config
+from hps.config.target import Target
 from hps.errors import UsageError
 
 

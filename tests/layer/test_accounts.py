@@ -2,7 +2,7 @@
 
 import pytest
 
-from hps.config.schema import User
+from hps.config.target import User
 from hps.errors import BuildError
 from hps.layer.accounts import account_entries, home_entry
 from hps.layer.entry import Entry

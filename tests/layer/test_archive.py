@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hps.config.schema import CopyRule
+from hps.config.target import CopyRule
 from hps.errors import BuildError, UnsafeArchiveError
 from hps.layer.archive import archive_entries
 from hps.layer.entry import Entry

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hps.config.schema import User
+from hps.config.target import User
 from hps.errors import BuildError
 from hps.layer.base_system import base_system_entries, refused, trusted_certificates
 from hps.layer.entry import Entry

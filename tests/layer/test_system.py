@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hps.config.schema import User
+from hps.config.target import User
 from hps.derivation.bubblewrap import Bubblewrap
 from hps.errors import BuildError, SandboxError
 from hps.layer import system

@@ -3,7 +3,7 @@
 import hashlib
 import json
 
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.lock.environment import environment_digest, with_environment
 from hps.lock.records import Layer
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.digest import Blob, Digest
 from hps.oci.image import Image, assemble
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hps import __version__, canonical
 from hps.build.image import build
 from hps.build.workbench import artifacts
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.digest import Blob, Digest
 from hps.errors import UsageError
 from hps.lock import text

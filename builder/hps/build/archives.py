@@ -8,7 +8,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from packaging.version import Version
 
 from hps.build.workbench import Workbench, file_origin
-from hps.config.schema import Archive, PlainFile, Target
+from hps.config.target import Archive, PlainFile, Target
 from hps.digest import Blob, Digest
 from hps.errors import ResolutionError
 from hps.lock.python_tags import choose_wheel, ranks

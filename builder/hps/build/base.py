@@ -7,7 +7,7 @@ from typing import Any
 from hps.build.base_config import base_user
 from hps.build.base_step import FACTS_LIMIT, base_step, read_facts
 from hps.build.workbench import Workbench
-from hps.config.schema import Target
+from hps.config.target import Target
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
 from hps.errors import FetchError, LockError, OfflineError

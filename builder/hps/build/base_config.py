@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hps import canonical
-from hps.config.schema import ImageSettings, User
+from hps.config.target import ImageSettings, User
 from hps.digest import Digest
 from hps.errors import LockError
 from hps.lock.records import BaseUser, LockedBase

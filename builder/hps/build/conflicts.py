@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from hps.build.workbench import Workbench
-from hps.config.schema import Keep
+from hps.config.target import Keep
 from hps.digest import Blob
 from hps.errors import ConflictError
 from hps.layer.index import IndexLine, read_index

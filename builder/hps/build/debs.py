@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Literal
 
 from hps.build.workbench import Workbench
-from hps.config.schema import DebianSource, Target
+from hps.config.schema import DebianSource
+from hps.config.target import Target
 from hps.errors import LockError, OfflineError
 from hps.layer.debian_version import compare
 from hps.lock.apt import Suite

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hps.config.schema import External, Target
+from hps.config.target import External, Target
 from hps.layer.elf_image import ElfImage
 from hps.layer.elf_layer import LINKER_CONFIGURATION, Thing
 from hps.layer.elf_search import Linker, Process, Unversioned

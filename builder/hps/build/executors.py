@@ -15,7 +15,7 @@ from hps.build.sbom_step import sbom
 from hps.build.trees import KIND as TREES_KIND
 from hps.build.trees import trees_layer
 from hps.build.writing import scratch, write
-from hps.config.schema import CopyRule, User
+from hps.config.target import CopyRule, User
 from hps.derivation.record import Derivation
 from hps.derivation.scheduler import Executor, Workshop
 from hps.derivation.sdist import SdistBuild, ask_requirements, build_wheel

@@ -14,7 +14,8 @@ from hps.build.base_config import own_user
 from hps.build.base_step import base_step
 from hps.build.functions import kind
 from hps.config.chosen import WEIGHTS_FOLDER, WEIGHTS_IGNORED
-from hps.config.schema import BUILT_IN_LAYERS, Archive, ImageSettings, Target
+from hps.config.target import Archive, ImageSettings, Target
+from hps.config.values import BUILT_IN_LAYERS
 from hps.derivation.record import Input, Step
 from hps.errors import LockError
 from hps.layer.entry import Scheme

@@ -11,11 +11,12 @@ from hps.build.expectations import differing_weights
 from hps.build.functions import functions_of
 from hps.build.graph import Graph, PlannedLayer
 from hps.build.healing import healing
+from hps.build.redistribution import bound
 from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.trees import trees_step
 from hps.build.weights_tree import tree_name
 from hps.build.workbench import Workbench, artifacts
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Lender, Outputs
 from hps.digest import Blob, Digest
@@ -170,7 +171,9 @@ def make(
     reference = bench.project.reference(name)
     steps = [layer.step for layer in graph.layers] + ([trees] if trees else [])
     steps += [graph.base] if graph.base else []
-    bill = sbom_step(graph, locked, reference) if signed else None
+    bill = None
+    if signed:
+        bill = sbom_step(graph, locked, reference, bound(bench.project.config, locked))
     steps += [bill] if bill else []
     unproved = [step for step in (trees, bill) if step and signed]
     lent = None if again else bench.lent(locked, graph)

@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from hps.config.platforms import base_name
-from hps.config.schema import Target
+from hps.config.target import Target
 from hps.errors import UsageError
 from hps.lock.records import LockedTarget
 

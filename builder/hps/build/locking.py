@@ -31,7 +31,8 @@ from hps.build.resolvers import Choice, Chooser, chooser, with_resolvers
 from hps.build.workbench import Workbench
 from hps.config.chosen import chosen_pipelines, unused_weights
 from hps.config.platforms import base_name
-from hps.config.schema import Config, Target
+from hps.config.schema import Config
+from hps.config.target import Target
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest

@@ -10,7 +10,8 @@ from hps.config.load import load, read_text
 from hps.config.meaning import inputs
 from hps.config.platforms import base_name, expanded, named
 from hps.config.requirements import RequirementLine, read_requirements
-from hps.config.schema import Config, Target
+from hps.config.schema import Config
+from hps.config.target import Target
 from hps.derivation.emulation import host_platform
 from hps.digest import Digest
 from hps.errors import ConfigError, LockError, UsageError

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from hps.config.schema import Target
+from hps.config.target import Target
 from hps.lock.base_image import BASE_LAYER
 from hps.lock.records import Deb, LockedBase, LockedTarget, LockedWeights, Package
 

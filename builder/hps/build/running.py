@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, Self
 
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.derivation.bubblewrap import find_bwrap, root_arguments
 from hps.derivation.emulation import find_emulator, processor_of, with_formats
 from hps.errors import RunError, UsageError

@@ -15,7 +15,7 @@ from hps.build.graph import Graph
 from hps.build.image import check_wheel, realise
 from hps.build.workbench import Workbench
 from hps.build.writing import scratch
-from hps.config.schema import Target
+from hps.config.target import Target
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest
 from hps.lock.python import Requirement

@@ -7,7 +7,7 @@ from hps.build.graph import PlannedLayer
 from hps.build.image import index_lines
 from hps.build.workbench import Workbench
 from hps.config.platforms import base_name
-from hps.config.schema import Target
+from hps.config.target import Target
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
 from hps.digest import Digest

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hps.build.writing import write
-from hps.config.schema import Tree
+from hps.config.target import Tree
 from hps.derivation.record import Derivation, Input, Step
 from hps.derivation.scheduler import Workshop
 from hps.digest import Blob

@@ -11,7 +11,8 @@ from urllib.parse import unquote, urlsplit
 from hps.build.project import Project
 from hps.build.sharing import Asked, Sharing
 from hps.config.chosen import chosen_weights
-from hps.config.schema import Archive, DebianSource, PlainFile, Weights
+from hps.config.schema import DebianSource, Weights
+from hps.config.target import Archive, PlainFile
 from hps.derivation import scheduler
 from hps.derivation.sandbox import Sandbox
 from hps.derivation.scheduler import Executor, Lender, Scheduler, Workshop

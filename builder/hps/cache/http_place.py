@@ -20,6 +20,7 @@ from hps.store import url as address
 from hps.store.cancellation import Cancellation
 from hps.store.http import Http
 from hps.store.retry import Deadlines
+from hps.store.sending import publishing
 from hps.store.transfer import Sink
 from hps.store.transport import Call, Transport, announced_length, raise_if_passing, said
 
@@ -89,7 +90,7 @@ class HttpPlace:
 
     def upload(self, blob: Blob, content: Path) -> bool:
         """See `Place`."""
-        with _publishing():
+        with publishing():
             if self.has(blob):
                 return False
         self._put(self._blob(blob), "application/octet-stream", blob, lambda: content.open("rb"))
@@ -134,7 +135,7 @@ class HttpPlace:
                     if response.status_code not in _DONE:
                         _refuse(response, call)
 
-        with _publishing():
+        with publishing():
             self._persist(Call(url=url, method="PUT"), attempt)
 
     def _persist(self, call: Call, attempt: Callable[[], _Result]) -> _Result:
@@ -155,18 +156,3 @@ def _refuse(response: requests.Response, call: Call) -> NoReturn:
         hint="a server that takes PUT there, or credentials for it in your netrc file; servers "
         "without PUT are filled another way: push to a folder, and let the server show it",
     )
-
-
-@contextlib.contextmanager
-def _publishing() -> Iterator[None]:
-    """Call what fails on the way out by its name."""
-    try:
-        yield
-    except FetchError as error:
-        raise PublishError(
-            error.message,
-            expected=error.expected,
-            got=error.got,
-            hint=error.hint,
-            details=error.details,
-        ) from error

@@ -9,7 +9,7 @@ from typing import Any
 
 from hps.config.fault import Fault, choice, quoted, shown
 from hps.config.positions import KeyPath
-from hps.config.schema import BUILT_IN_LAYERS
+from hps.config.values import BUILT_IN_LAYERS
 
 Document = Mapping[str, Any]
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hps.config.schema import Config, Delivery, Pipeline
+from hps.config.schema import Config, Pipeline
+from hps.config.values import Delivery
 
 WEIGHTS_FOLDER = "/opt/hps/weights"  # in an image, each set below it by its name
 # What archivers of desktop systems leave beside the files that people see.

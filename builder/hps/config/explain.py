@@ -8,7 +8,8 @@ from pydantic import BaseModel, ValidationError
 
 from hps.config.fault import Fault, choice, shown
 from hps.config.positions import KeyPath
-from hps.config.schema import BASE_REFERENCE, Config
+from hps.config.schema import Config
+from hps.config.values import BASE_REFERENCE
 
 _KINDS = {
     "bool_type": "true or false",

@@ -18,7 +18,8 @@ from hps.config.fault import choice, spelled
 from hps.config.platforms import base_name
 from hps.config.positions import KeyPath
 from hps.config.requirements import RequirementLine
-from hps.config.schema import Archive, Config, PlainFile, Target, Weights
+from hps.config.schema import Config, Weights
+from hps.config.target import Archive, PlainFile, Target
 from hps.errors import UsageError
 
 DOMAIN = "hps-config-v1"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from hps.config.schema import Address, FileName, KeyName, ModelName, Table, Text
+from hps.config.values import Address, FileName, KeyName, ModelName, Table, Text
 
 _HOST_PORT = re.compile(r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")
 

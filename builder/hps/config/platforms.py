@@ -7,7 +7,8 @@ A target for one platform keeps its name.
 
 from collections.abc import Iterable
 
-from hps.config.schema import Config, Target
+from hps.config.schema import Config
+from hps.config.target import Target
 
 _MARK = "@"  # in no name of hps.toml
 

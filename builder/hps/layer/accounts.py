@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hps.config.schema import User
+from hps.config.target import User
 from hps.errors import BuildError
 from hps.layer.dpkg_database import text_entry
 from hps.layer.entry import Entry

@@ -23,7 +23,7 @@ _NAMES_COMPARED = 5000  # difflib takes 10 µs and more for each
 
 
 class Rule(Protocol):
-    """What goes where: `hps.config.schema.CopyRule`."""
+    """What goes where: `hps.config.target.CopyRule`."""
 
     @property
     def from_(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
-from hps.config.schema import User
+from hps.config.target import User
 from hps.layer import accounts, alternatives, certificates, system
 from hps.layer.entry import Entry
 from hps.layer.image_root import ImageRoot

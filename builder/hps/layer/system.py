@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hps.config.schema import User
+from hps.config.target import User
 from hps.derivation.sandbox import Command
 from hps.errors import BuildError
 from hps.layer import accounts, alternatives, certificates

@@ -8,7 +8,7 @@ where it runs.
 from collections.abc import Sequence
 
 from hps import canonical
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.digest import Digest
 from hps.lock.records import Layer, LockedBase
 

@@ -14,7 +14,7 @@ from hps.digest import Blob, Digest
 from hps.errors import ConfigError
 
 if TYPE_CHECKING:  # its models take long to import, and who verifies an image needs none
-    from hps.config.schema import ImageSettings
+    from hps.config.target import ImageSettings
 
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"

@@ -46,6 +46,7 @@ from hps.store.cancellation import Cancellation
 from hps.store.foreign_text import printable
 from hps.store.registry_address import RegistryAddress
 from hps.store.retry import Deadlines
+from hps.store.sending import publishing
 from hps.store.transfer import Transfer
 from hps.store.transport import Call, Transport
 
@@ -247,7 +248,7 @@ class RegistryClient:
             self._connection, blob, opened, mounts=mounts, sent=sent, chunk=self._chunk
         )
         try:
-            with _publishing():
+            with publishing():
                 return upload.run()
         except PublishError:
             if failed:
@@ -272,7 +273,7 @@ class RegistryClient:
                 announced = response.headers.get("Docker-Content-Digest")
                 _compare(call.name, document.digest, None, announced)
 
-        with _publishing():
+        with publishing():
             self._connection.persist(call, attempt)
 
     def update(
@@ -385,21 +386,6 @@ class RegistryClient:
             if response.status_code != status:
                 raise self._connection.refusal(response, call)
             yield response
-
-
-@contextlib.contextmanager
-def _publishing() -> Iterator[None]:
-    """Call what fails on the way out by its name."""
-    try:
-        yield
-    except FetchError as error:
-        raise PublishError(
-            error.message,
-            expected=error.expected,
-            got=error.got,
-            hint=error.hint,
-            details=error.details,
-        ) from error
 
 
 def _compare(name: str, got: Digest, expected: Digest | None, announced: str | None) -> None:

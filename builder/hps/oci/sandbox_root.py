@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from hps.config.schema import ImageSettings
+from hps.config.target import ImageSettings
 from hps.derivation.emulation import host_platform
 from hps.digest import Blob, Digest
 from hps.errors import SandboxError

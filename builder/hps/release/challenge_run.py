@@ -13,7 +13,7 @@ from typing import Any
 
 from hps.build.project import CONFIG, LOCK
 from hps.build.workbench import Workbench, artifacts
-from hps.config.schema import Tree
+from hps.config.target import Tree
 from hps.digest import Digest
 from hps.layer.patterns import left_out
 from hps.lock.records import LockedTarget

@@ -1,15 +1,31 @@
 """Bytes on their way out, hashed as they go: nothing else than what was verified leaves."""
 
+import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Self
 
 from hps.digest import Blob
-from hps.errors import IntegrityError
+from hps.errors import FetchError, IntegrityError, PublishError
 
 PIECE = 1 << 20  # bytes
 
 Sent = Callable[[int], object]
+
+
+@contextlib.contextmanager
+def publishing() -> Iterator[None]:
+    """What fails on the way out is a `PublishError`, whatever the transport called it."""
+    try:
+        yield
+    except FetchError as error:
+        raise PublishError(
+            error.message,
+            expected=error.expected,
+            got=error.got,
+            hint=error.hint,
+            details=error.details,
+        ) from error
 
 
 class Sending:
