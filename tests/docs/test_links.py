@@ -14,6 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 _FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2[ ]*$", re.MULTILINE | re.DOTALL)
 _CODE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)(?:\s+\"[^\"]*\")?\)")
+_PICTURE = re.compile(
+    r"!\[[^\]]*\]\(\s*<?([^)\s>]+)|<img\b[^>]*?\bsrc\s*=\s*[\"']?([^\"'\s>]+)", re.IGNORECASE
+)
+_SCRIPT = re.compile(r"(?:\./|\b)((?:server_env/|sdk/|tests/)?(?:scripts/)?[a-z_]+\.sh)\b")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#*$", re.MULTILINE)
 
 
@@ -80,6 +84,34 @@ def test_what_a_broken_link_looks_like() -> None:
         "leads out of the repository",
         "has no such heading",
     ]
+
+
+def pictures_from_elsewhere(text: str) -> list[str]:
+    """Pictures that somebody else's server shows, or does not."""
+    found = [one or two for one, two in _PICTURE.findall(_CODE.sub("", _FENCE.sub("", text)))]
+    return [place for place in found if re.match(r"(?:[a-z][a-z+.-]*:)?//", place)]
+
+
+def test_no_picture_is_on_a_server_of_others() -> None:
+    for path in documents():
+        assert not pictures_from_elsewhere(path.read_text(encoding="utf-8")), path
+    text = '![a](b.png) ![c](https://example.org/c.png) <img alt="" src="//example.org/d.png">'
+    assert pictures_from_elsewhere(text) == ["https://example.org/c.png", "//example.org/d.png"]
+
+
+def test_scripts_that_commands_of_documents_start_are_there() -> None:
+    """From the folder of a clone or, as in PaddleX's documents, from its server_env."""
+    named = set()
+    for path in documents():
+        for line in re.findall(r"^\$ .*|`\./[^`]*`", path.read_text("utf-8"), re.MULTILINE):
+            named |= set(_SCRIPT.findall(line))
+    assert {"scripts/prepare_rc_image.sh", "tests/run.sh"} <= named
+    lost = [
+        name
+        for name in named
+        if not ((ROOT / name).is_file() or (ROOT / "server_env" / name).is_file())
+    ]
+    assert not lost
 
 
 def test_every_page_is_reached_from_the_index() -> None:

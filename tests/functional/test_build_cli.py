@@ -4,10 +4,12 @@ import json
 import re
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
 
+from hps.digest import Digest
 from hps.lock import text
 from hps.lock.records import Lock
 from hps.oci.layout import check_layout
@@ -254,3 +256,45 @@ def test_names_are_utf8_whatever_the_locale_says(lab: Laboratory) -> None:
     lab.environment |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     told = lab.run("build", "--check", "--json").json[0]
     assert told["digest"] == before
+
+
+def test_nothing_of_an_installation_stays_in_the_image(lab: Laboratory) -> None:
+    """No log, no cache, no list or source of apt, no day of the build in /etc/shadow."""
+    paths: set[str] = set()
+    shadow = b""
+    for name in layers(lab):
+        with tarfile.open(lab.layout / "blobs" / "sha256" / name) as layer:
+            members = layer.getmembers()
+            assert {one.mtime for one in members} == {0}
+            assert {(one.uname, one.gname) for one in members} == {("", "")}
+            paths |= {one.name for one in members if one.size or not (one.isdir() or one.isfile())}
+            if "etc/shadow" in layer.getnames():
+                reader = layer.extractfile("etc/shadow")
+                assert reader
+                shadow += reader.read()
+    assert {line.split(b":")[2] for line in shadow.splitlines()} == {b""}
+    assert {"etc/ld.so.cache", "var/lib/dpkg/status"} <= paths
+    left = ("var/log/", "var/cache/", "var/lib/apt/", "etc/apt/", "tmp/", "root/.cache/")
+    assert not [path for path in paths if path.startswith(left)]
+    backups = {"etc/passwd-", "etc/shadow-", "etc/group-", "var/lib/dpkg/status-old"}
+    assert not [path for path in paths if path in backups or path.endswith("pyvenv.cfg")]
+
+
+def test_an_archive_without_a_digest_is_the_one_that_was_locked(
+    lab: Laboratory,
+) -> None:
+    """hps.toml says no sha256 of it: the lock does, and another file is refused."""
+    assert "sha256" not in lab.config.read_text()
+    before = lab.lock_path.read_bytes()
+    (tool,) = lab.target.archives
+    assert tool.sha256 == Digest.of((lab.folder / "tool.tar.gz").read_bytes()).hex
+    lab.blob(tool.digest).unlink()
+    (layer,) = (one for one in lab.target.layers if one.name == "tool")
+    lab.blob(layer.digest).unlink()
+    shutil.rmtree(lab.folder / ".hps")
+    file = lab.folder / "tool.tar.gz"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    done = lab.run("build", "--frozen", code=5)
+    assert "tool.tar.gz is not what was promised" in done.err
+    assert tool.sha256 in done.err
+    assert lab.lock_path.read_bytes() == before

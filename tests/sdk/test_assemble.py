@@ -21,7 +21,8 @@ from hps.lock.environment import environment_digest
 from hps.sdk.archive import gzip as packed
 from hps_server.package import read_package
 from hps_server.pbtxt import messages, parse, scalar, scalars
-from tests.sdk.project import CATALOGUE, EPOCH, Place, layer, make_project, paddlex
+from tests.build.laboratory import wheel as honest_wheel
+from tests.sdk.project import CATALOGUE, EPOCH, ROOT, Place, layer, make_project, paddlex
 
 OCR = "paddlex_hps_OCR_sdk"
 WHEEL = "hps_client-2.3.4-py3-none-any.whl"
@@ -336,6 +337,17 @@ def test_a_client_that_links_elsewhere(place: Place, capsys: pytest.CaptureFixtu
     (place.root / "sdk/hps_client/hps_client/out.py").symlink_to("/etc/passwd")
     told(capsys, 6, run(place.words("OCR")))
     assert not place.output.exists()
+
+
+def test_the_configuration_is_that_of_the_locked_wheel(place: Place) -> None:
+    """The repository has no copy of it that could be an older one."""
+    text = b"pipeline_name: OCR\nwhat: another release changed\n"
+    files = {"paddlex/configs/pipelines/OCR.yaml": text}
+    place.lock(wheels=dict([honest_wheel("paddlex", "3.7.3", files)]))
+    assert run(place.words("OCR")) == 0
+    assert (place.output / OCR / "server/pipeline_config.yaml").read_bytes() == text
+    kept = {path.name for path in (ROOT / "sdk" / "pipelines").rglob("*") if path.is_file()}
+    assert kept == {"pipeline.toml"}
 
 
 def test_a_wheel_without_the_configuration(

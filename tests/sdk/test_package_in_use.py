@@ -103,3 +103,26 @@ def test_the_client_part_installs_and_runs(place: Place, tmp_path: Path) -> None
         [tmp_path / "venv/bin/hps-client"], check=False, capture_output=True, text=True
     )
     assert (script.stdout, script.returncode) == ("any\n", 7)
+
+
+def test_pip_refuses_another_client_than_the_package_was_made_with(
+    place: Place, tmp_path: Path
+) -> None:
+    """requirements.txt holds the digest of the wheel beside it."""
+    assert run(place.words("OCR")) == 0
+    client = place.output / OCR / "client"
+    (wheel,) = client.glob("*.whl")
+    wheel.write_bytes(wheel.read_bytes() + b"x")
+    refused = subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "--disable-pip-version-check", "install"),
+            *("--target", tmp_path / "installed", "-r", client / "requirements.txt"),
+        ],
+        check=False,
+        capture_output=True,
+        text=True,
+        cwd="/",
+    )
+    assert refused.returncode == 1
+    assert "THESE PACKAGES DO NOT MATCH THE HASHES" in refused.stderr
+    assert not (tmp_path / "installed").exists()
