@@ -5,7 +5,15 @@ import hashlib
 import pytest
 
 from hps.build.graph import Graph
-from hps.build.redistribution import Leaving, bound, held_steps, leaving
+from hps.build.redistribution import (
+    Leaving,
+    bound,
+    bound_by_bill,
+    bound_inside,
+    held_steps,
+    leaving,
+)
+from hps.build.sbom import BOUND, Said, document
 from hps.config.load import parse
 from hps.config.schema import Config
 from hps.digest import Digest
@@ -251,6 +259,61 @@ def test_a_base_image_is_an_artifact_too() -> None:
     config, target = parse(toml, "hps.toml"), TARGET.model_copy(update={"base": base})
     assert leaving(config, target).held_by(digest("below")) == ("base",)
     assert not leaving(config, target, ["base"]).held_by(digest("below"))
+
+
+def test_only_what_lies_in_the_layers_of_an_image_binds_it() -> None:
+    tensorrt = next(layer for layer in TARGET.layers if layer.name == "tensorrt")
+    (found,) = bound_inside(CONFIG, TARGET, {tensorrt.digest, digest("another")})
+    assert found.name == "tensorrt"
+    every = {layer.digest for layer in TARGET.layers}
+    assert {one.name for one in bound_inside(CONFIG, TARGET, every)} == set(NAMES)
+    slip = CONFIG.targets["gpu"].python.model_copy(update={"not_redistributable": ("none",)})
+    gpu = CONFIG.targets["gpu"].model_copy(update={"python": slip})
+    config = CONFIG.model_copy(update={"targets": {"gpu": gpu}})
+    assert bound_inside(config, TARGET, {digest("another")}) == ()
+    with pytest.raises(ConfigError):
+        bound_inside(config, TARGET, every)
+
+
+def test_the_bill_says_the_same_names() -> None:
+    """What a build writes into the SBOM is what a stranger reads there."""
+    bounds = bound(CONFIG, TARGET)
+    said = Said(bound={ref: one.name for one in bounds for ref in one.refs})
+    found = bound_by_bill(document("lab:gpu", TARGET, said, hps="1"))
+    assert {(one.name, one.kind) for one in found} == {(one.name, one.kind) for one in bounds}
+    assert not bound_by_bill(document("lab:gpu", TARGET, Said(), hps="1"))
+
+
+@pytest.mark.parametrize(
+    "components",
+    [
+        None,
+        "x",
+        [None, 1, []],
+        [{"scope": "required", "properties": {"name": BOUND}}],
+        [{"scope": "required", "properties": [None, {"name": BOUND, "value": 1}]}],
+        [{"scope": "required", "properties": [{"name": BOUND, "value": "\x1b\n"}]}],
+        [{"scope": "optional", "properties": [{"name": BOUND, "value": "mounted"}]}],
+    ],
+)
+def test_a_bill_of_another_shape_says_nothing(components: object) -> None:
+    assert bound_by_bill({"components": components}) == ()
+
+
+def test_a_hostile_bill_cannot_write_on_a_terminal() -> None:
+    (found,) = bound_by_bill(
+        {
+            "components": [
+                {
+                    "scope": "required",
+                    "properties": [{"name": BOUND, "value": "a\x1b[2Jb" + "c" * 10_000}],
+                    "licenses": [{"license": {"name": "x\ny"}}],
+                }
+            ]
+        }
+    )
+    assert str(found).isprintable()
+    assert len(str(found)) < 500
 
 
 def test_layers_and_steps_agree() -> None:

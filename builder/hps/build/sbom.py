@@ -30,7 +30,9 @@ from hps.lock.records import (
 
 MEDIA_TYPE = "application/vnd.cyclonedx+json"
 # bom-refs of what is no artifact
-_IMAGE, _SYSTEM, _BASE = "image", "operating-system", "base-image"
+_IMAGE, _SYSTEM, BASE_REF = "image", "operating-system", "base-image"
+# A property: the component may not be handed on unless `--include` names its value.
+BOUND = "hps:not-redistributable"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:hps:sbom:v1")
 
 
@@ -43,12 +45,15 @@ class Said:
         sources: `SOURCE VERSION` of Debian packages, likewise.
         system: ID and VERSION_ID of os-release(5), when the image has them.
         base: licences of the Debian packages of a base image, by name.
+        bound: what hps.toml lets nobody hand on: the name that `--include` takes, by the sha256
+            of an artifact, or by the bom-ref of weights and of a base image.
     """
 
     licences: Mapping[str, Sequence[Licence]] = field(default_factory=dict)
     sources: Mapping[str, str] = field(default_factory=dict)
     system: tuple[str, str] | None = None
     base: Mapping[str, Sequence[Licence]] = field(default_factory=dict)
+    bound: Mapping[str, str] = field(default_factory=dict)
 
 
 def document(image: str, target: LockedTarget, said: Said, *, hps: str) -> dict[str, Any]:
@@ -60,13 +65,13 @@ def document(image: str, target: LockedTarget, said: Said, *, hps: str) -> dict[
         said: what the packages say of themselves.
         hps: version of what makes the document.
     """
-    components = _components(target, said) | _weights(target) | _base(target, said)
+    components = _components(target, said) | _weights(target, said) | _base(target, said)
     edges = _edges(target)
     if target.base is not None:
-        edges.setdefault(_IMAGE, set()).add(_BASE)
-        edges[_BASE] = {ref for ref in components if ref.startswith(f"{_BASE}:")}
-        edges[_BASE] |= {reference(layer) for layer in target.base.layers}
-    edges.setdefault(_IMAGE, set()).update(_weights(target))
+        edges.setdefault(_IMAGE, set()).add(BASE_REF)
+        edges[BASE_REF] = {ref for ref in components if ref.startswith(f"{BASE_REF}:")}
+        edges[BASE_REF] |= {reference(layer) for layer in target.base.layers}
+    edges.setdefault(_IMAGE, set()).update(_weights(target, said))
     if said.system:
         components[_SYSTEM] = {
             "type": "operating-system",
@@ -97,6 +102,11 @@ def document(image: str, target: LockedTarget, said: Said, *, hps: str) -> dict[
 def reference(artifact: Artifact) -> str:
     """The bom-ref of an artifact: what it is, and which bytes."""
     return f"{purl(artifact)}|{artifact.digest}"
+
+
+def weights_ref(name: str) -> str:
+    """The bom-ref of a set of weights."""
+    return f"weights:{name}"
 
 
 def entries(target: LockedTarget) -> Iterator[tuple[Artifact, str]]:
@@ -136,6 +146,7 @@ def _component(ref: str, group: Sequence[tuple[Artifact, str]], said: Said) -> d
         "licenses": _licences(said.licences.get(artifact.sha256, ())),
     }
     properties = {line for one, role in group for line in _properties(one, role, said)}
+    properties |= set(_bound(said, artifact.sha256))
     return {
         "type": "file" if purl(artifact).startswith("pkg:generic/") else "library",
         "bom-ref": ref,
@@ -148,14 +159,21 @@ def _component(ref: str, group: Sequence[tuple[Artifact, str]], said: Said) -> d
     }
 
 
-def _weights(target: LockedTarget) -> dict[str, dict[str, Any]]:
+def _bound(said: Said, key: str) -> Iterator[tuple[str, str]]:
+    if key in said.bound:
+        yield BOUND, said.bound[key]
+
+
+def _weights(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
     """One component for each set of weights, its files below it; by bom-ref.
 
     Weights that are mounted are not in the image: their scope says so.
     """
     inside = {one.name for one in target.baked()}
     return {
-        f"weights:{one.name}": _model(one, target.files_of(one.name), inside=one.name in inside)
+        weights_ref(one.name): _model(
+            one, target.files_of(one.name), said, inside=one.name in inside
+        )
         for one in target.weights
     }
 
@@ -165,11 +183,12 @@ def _base(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
     base = target.base
     if base is None:
         return {}
-    name = {"name": f"{base.registry}/{base.repository}", "version": base.tag}
+    name: dict[str, Any] = {"name": f"{base.registry}/{base.repository}", "version": base.tag}
+    name["properties"] = [{"name": key, "value": value} for key, value in _bound(said, BASE_REF)]
     found: dict[str, dict[str, Any]] = {
-        _BASE: {
+        BASE_REF: {
             "type": "container",
-            "bom-ref": _BASE,
+            "bom-ref": BASE_REF,
             "purl": image_purl(base),
             "scope": "required",
             "hashes": [{"alg": "SHA-256", "content": base.manifest}],
@@ -181,7 +200,7 @@ def _base(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
     distribution = "-".join(said.system) if said.system else ""
     for deb in base.debs:
         if deb.name not in newer:
-            found[f"{_BASE}:{deb.name}:{deb.architecture}"] = _of_base(
+            found[f"{BASE_REF}:{deb.name}:{deb.architecture}"] = _of_base(
                 deb.name,
                 deb.version,
                 installed_purl(deb, system, distribution),
@@ -190,7 +209,7 @@ def _base(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
     others = {wheel.name for wheel in target.wheels} | {sdist.name for sdist in target.sdists}
     for one in base.python:
         if one.name not in others:
-            found[f"{_BASE}:{one.folder}/{one.name}"] = _of_base(
+            found[f"{BASE_REF}:{one.folder}/{one.name}"] = _of_base(
                 one.name, one.version, project_purl(one), ()
             )
     return {
@@ -210,11 +229,14 @@ def _of_base(name: str, version: str, purl_: str, licences: Sequence[Licence]) -
     return found | ({"licenses": _licences(licences)} if licences else {})
 
 
-def _model(weights: LockedWeights, files: Sequence[WeightsFile], *, inside: bool) -> dict[str, Any]:
-    ref, archive = f"weights:{weights.name}", weights.archive
+def _model(
+    weights: LockedWeights, files: Sequence[WeightsFile], said: Said, *, inside: bool
+) -> dict[str, Any]:
+    ref, archive = weights_ref(weights.name), weights.archive
     properties = {"hps:role": "weights", "hps:delivery": "layer" if inside else "mount"}
     properties |= {"hps:model": weights.model, "hps:path": f"{WEIGHTS_FOLDER}/{weights.name}"}
     properties |= {"hps:file": archive.file} if archive else {}
+    properties |= dict(_bound(said, ref))
     stated = [stated_licence(weights.licence)] if weights.licence else []
     optional = {"licenses": _licences(stated), "purl": purl(archive) if archive else None}
     optional["hashes"] = _hashes(archive) if archive else None

@@ -3,6 +3,7 @@
 from hps.build.graph import Graph
 from hps.build.healing import healing
 from hps.build.image import check_functions, check_plan, check_wheels, realise
+from hps.build.redistribution import bound
 from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.workbench import Workbench
 from hps.errors import NotReproducibleError
@@ -24,7 +25,8 @@ def make_sbom(bench: Workbench, name: str) -> bytes:
         graph = Graph(locked, bench.project.target(name), lock.source_date_epoch)
         check_functions(lock)
         check_plan(locked, graph.layers)
-        step = sbom_step(graph, locked, bench.project.reference(name))
+        stays = bound(bench.project.config, locked)
+        step = sbom_step(graph, locked, bench.project.reference(name), stays)
         done = realise(bench, locked, [step], lender=bench.lent(locked, graph))
         check_wheels(locked, graph, done)
         made = done.get(graph.system_root) if graph.system_root else None

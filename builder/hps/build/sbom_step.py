@@ -25,6 +25,7 @@ from hps.build.licences import (
     stated_licence,
 )
 from hps.build.licences import paragraphs as deb822
+from hps.build.redistribution import Bound
 from hps.build.sbom import Said, document
 from hps.derivation.record import Derivation, Input, Step
 from hps.derivation.scheduler import Workshop
@@ -45,13 +46,14 @@ _DOCUMENTS = "usr/share/doc/"
 _LINKS = 40  # as Linux follows (path_resolution(7))
 
 
-def sbom_step(graph: Graph, target: LockedTarget, image: str) -> Step:
+def sbom_step(graph: Graph, target: LockedTarget, image: str, bound: Iterable[Bound] = ()) -> Step:
     """The step whose output `sbom` is the bill of an image, canonical JSON.
 
     Args:
         graph: of the target; its Debian layer and the wheels of its sdists are inputs.
         target: as it is locked.
         image: NAME:TARGET.
+        bound: what of it may not be handed on; the bill says so to those who get the image.
     """
     inputs: dict[str, Input] = {f"wheel:{wheel.sha256}": wheel.digest for wheel in target.wheels}
     inputs |= {
@@ -71,6 +73,8 @@ def sbom_step(graph: Graph, target: LockedTarget, image: str) -> Step:
     parameters: dict[str, Any] = {"target": locked, "image": image, "hps": __version__}
     if graph.stated_licences:
         parameters["licences"] = graph.stated_licences
+    if names := {ref: one.name for one in bound for ref in one.refs}:
+        parameters["bound"] = names
     return Step(KIND, "software bill of materials", inputs, parameters)
 
 
@@ -99,6 +103,7 @@ def sbom(derivation: Derivation, workshop: Workshop) -> Mapping[str, Blob]:
         sources(files.get(_STATUS, b""), target.debs),
         system(files.get(_RELEASE, b"")),
         of_base,
+        parameters.get("bound", {}),
     )
     made = document(parameters["image"], target, said, hps=parameters["hps"])
     return {"sbom": store.add(canonical.dumps(made))}

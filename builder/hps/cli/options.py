@@ -28,6 +28,16 @@ def project(context: click.Context) -> "Project":
     return Project.open(context.find_root().obj["directory"])
 
 
+def project_if_any(context: click.Context) -> "Project | None":
+    """The project, where there is an hps.toml; raises ConfigError when that has faults."""
+    from hps.build.project import CONFIG
+
+    start: Path = context.find_root().obj["directory"].resolve()
+    if not any((folder / CONFIG).is_file() for folder in (start, *start.parents)):
+        return None
+    return project(context)
+
+
 def wants_json(context: click.Context) -> bool:
     """Whether --json was given, before or behind the verb."""
     root = context.find_root()
@@ -101,12 +111,8 @@ def configured_signer(context: click.Context) -> "AuthorisedSigner | None":
 
 def _signing_settings(context: click.Context) -> "Signing | None":
     """What hps.toml says about signing, where there is one."""
-    from hps.build.project import CONFIG
-
-    start: Path = context.find_root().obj["directory"].resolve()
-    if not any((folder / CONFIG).is_file() for folder in (start, *start.parents)):
-        return None
-    return project(context).config.signing
+    opened = project_if_any(context)
+    return None if opened is None else opened.config.signing
 
 
 def registry_options(function: F) -> F:

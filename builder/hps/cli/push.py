@@ -11,7 +11,7 @@ from hps.cli.options import (
     work_options,
     workbench,
 )
-from hps.cli.transfers import COMPRESS, MOUNT, answer, copy_options, transfer
+from hps.cli.transfers import COMPRESS, INCLUDE, MOUNT, answer, copy_options, transfer
 from hps.errors import KeyUnusableError
 
 if TYPE_CHECKING:
@@ -24,14 +24,7 @@ if TYPE_CHECKING:
 @click.command("push")
 @click.argument("target")
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
-@click.option(
-    "--include",
-    "included",
-    multiple=True,
-    metavar="NAME",
-    help="Hand on this artifact too, which hps.toml calls not redistributable. Can be given more "
-    "than once.",
-)
+@INCLUDE
 @click.option(
     "--unsigned", is_flag=True, help="Do not sign, even where HPS_KEY or hps.toml names a key."
 )

@@ -12,9 +12,8 @@ from hps.cli.sizes import size
 from hps.store.place import default_root
 
 if TYPE_CHECKING:
-    from hps.oci.copying import Wishes
+    from hps.oci.copying import Allow, Wishes
     from hps.oci.moving import Moved
-    from hps.oci.shipment import Shipment
     from hps.oci.transports import ImagePlace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -68,6 +67,14 @@ COMPRESS = click.option(
     help="Pack plain layers first: fewer bytes. The image gets ANOTHER DIGEST: signatures and "
     "attestations speak of the old one and stay behind. The image ID stays.",
 )
+INCLUDE = click.option(
+    "--include",
+    "included",
+    multiple=True,
+    metavar="NAME",
+    help="Hand on this artifact too, which hps.toml calls not redistributable. Can be given more "
+    "than once.",
+)
 PLATFORM = click.option(
     "--platform",
     metavar="OS/ARCH[/VARIANT]",
@@ -95,7 +102,7 @@ def transfer(
     context: click.Context,
     origin: "ImagePlace",
     goal: "ImagePlace",
-    allow: "Callable[[Shipment], None]" = lambda _: None,
+    allow: "Allow | None" = None,
 ) -> "Moved":
     """Copy as the options say, and tell how far it is."""
     from hps.cli.progress import make_progress

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hps.errors import UsageError
 from hps.oci.moving import JOBS, Moved, Mover, Watch
+from hps.oci.registry import Registry
 from hps.oci.shipment import Shipment, survey
 from hps.oci.source import Connect, Source, open_source
 from hps.oci.transports import ImagePlace
@@ -16,6 +17,8 @@ from hps.store.blobs import Store
 if TYPE_CHECKING:
     from hps.oci.compressing import Packing
 
+# Takes the repository that an image comes from, and what would be copied.
+Allow = Callable[[Registry, Shipment], None]
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}  # what Go calls them
 
 
@@ -58,7 +61,7 @@ def copy(
     connect: Connect,
     watch: Watch,
     wishes: Wishes,
-    allow: Callable[[Shipment], None] = lambda _: None,
+    allow: Allow | None = None,
 ) -> Moved:
     """Copy an image, or an index of images, with what speaks of it.
 
@@ -69,7 +72,8 @@ def copy(
         connect: opens a repository of a registry.
         watch: who is told how far it is.
         wishes: see there.
-        allow: is asked when it is known what would be copied; raises where that may not be.
+        allow: is asked when it is known what would be copied, with the attachments that stay
+            behind; raises where that may not be.
 
     Raises:
         UsageError: one of the places is not there, or cannot hold such a thing.
@@ -95,9 +99,12 @@ def copy(
             source.registry,
             source.wanted,
             platform=wishes.platform or platform,
-            attachments=wishes.attachments,
+            attachments=wishes.attachments or allow is not None,
         )
-        allow(shipment)
+        if allow is not None:
+            allow(source.registry, shipment)
+        if not wishes.attachments:
+            shipment = replace(shipment, attachments=(), left_behind=())
         mover = Mover(watch, wishes.jobs, (source.registry.abandon, abandon))
         if wishes.packing is not None:
             from hps.oci.compressing import compressed  # noqa: PLC0415 - few want it
