@@ -4,6 +4,7 @@ pip-tools and pip come from the index of this machine, once in a test run; all e
 127.0.0.1. tests/conftest.py offers the fixtures to all tests.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,15 +14,17 @@ import pytest
 
 from tests.build.laboratory import (
     STANDARD,
+    UNUSED,
     Base,
     Laboratory,
     copy_store,
     environment,
     only_once,
+    own_keyring,
 )
 from tests.lock.indexes import Archive, Index
 
-TARGET = """
+TARGET = f"""
 [lock]
 as-of = 2026-11-21T00:00:00Z
 
@@ -34,6 +37,7 @@ python-version = "3.11"
 
 [targets.rc-cpu.debian]
 source = "os"
+exclude = {json.dumps(UNUSED)}
 packages = ["dash"]
 
 [targets.rc-cpu.python]
@@ -52,6 +56,7 @@ def rc_base(shared: Path, base: Base, debian_archive: Archive) -> Base:
         if empty:
             shutil.copytree(base.project, made.project, copy_function=os.link)
             copy_store(base.store, made.store)
+            own_keyring(made.project, debian_archive)
             add_target(made.project)
             lab = Laboratory(
                 made.project, made.store, index, environment(made.folder, index, debian_archive)
@@ -79,7 +84,7 @@ def rc_lab(tmp_path: Path, rc_base: Base, debian_archive: Archive) -> Iterator[L
             data = path.read_bytes()
             path.unlink()
             path.write_bytes(data)
-    shutil.copy(debian_archive.keyring, tmp_path / "project" / "archive.gpg")
+    own_keyring(tmp_path / "project", debian_archive)
     copy_store(rc_base.store, tmp_path / "store")
     with Index() as index:
         for file, data in STANDARD:

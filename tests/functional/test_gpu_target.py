@@ -15,7 +15,7 @@ import pytest
 from hps.lock import text
 from tests.build import gpu_parts
 from tests.build.gpu_parts import CUDNN_FILE, TENSORRT_FILE, File
-from tests.build.laboratory import Laboratory
+from tests.build.laboratory import UNUSED, Laboratory
 
 pytestmark = pytest.mark.network
 
@@ -28,6 +28,7 @@ python-version = "3.11"
 [targets.gpu.debian]
 source = "os"
 packages = ["dash"]
+exclude = {excluded}
 
 [targets.gpu.python]
 requirements = ["gpu.in"]
@@ -113,7 +114,9 @@ def gpu(lab: Laboratory, tmp_path: Path) -> Gpu:
         "tensorrt": made.tensorrt,
         "triton": made.triton,
     }
-    lab.config.write_text(lab.config.read_text() + TARGET.format(**parts))
+    lab.config.write_text(
+        lab.config.read_text() + TARGET.format(**parts, excluded=json.dumps(UNUSED))
+    )
     lab.index.add(*gpu_parts.paddle({"cuda": "11.8", "cudnn": "8.9.7", "tensorrt": "None"}))
     (lab.folder / "gpu.in").write_text("paddlepaddle-gpu\n")
     return made
