@@ -5,11 +5,9 @@ cache is a folder on the same disk, a registry (Debian's docker-registry, starte
 both: what a network costs beside that is its rate and the bytes that this prints.
 """
 
-import contextlib
 import json
 import os
 import shutil
-import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -33,6 +31,10 @@ from hps.build.project import Project
 from hps.build.workbench import artifacts
 from hps.store.blobs import Store
 from hps.store.place import default_root
+
+sys.path.insert(0, str(REPOSITORY))
+
+from tests.oci.registry_server import RegistryServer
 
 
 def main() -> None:
@@ -71,8 +73,8 @@ def _rows(given: Namespace, folder: Path) -> Iterator[Row]:
     yield cold
     yield from _shared(lab, cold, str(folder / "cache"), "a folder")
     if given.registry:
-        with _registry(folder / "registry") as address:
-            yield from _shared(lab, cold, address, "a registry")
+        with RegistryServer.start(folder / "registry") as registry:
+            yield from _shared(lab, cold, f"oci://{registry.host}/cache", "a registry")
 
 
 def _shared(lab: Lab, cold: Row, cache: str, place: str) -> Iterator[Row]:
@@ -109,35 +111,6 @@ def _copied(lab: Lab, store: Path) -> float:
         return timed(["bash", "-c", line, "copy", *layers]).seconds
     finally:
         shutil.rmtree(to)
-
-
-@contextlib.contextmanager
-def _registry(folder: Path) -> Iterator[str]:
-    """Debian's docker-registry with a folder of its own."""
-    program = shutil.which("docker-registry")
-    if program is None:
-        sys.exit("--registry needs Debian's docker-registry")
-    folder.mkdir()
-    (folder / "config.json").write_text(
-        json.dumps(
-            {
-                "version": "0.1",
-                "log": {"level": "info", "accesslog": {"disabled": True}},
-                "storage": {"filesystem": {"rootdirectory": str(folder / "data")}},
-                "http": {"addr": "127.0.0.1:0"},
-            }
-        )
-    )
-    command = [program, "serve", str(folder / "config.json")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stderr is not None
-            line = next(each for each in process.stderr if "listening on" in each)
-            port = line.partition("127.0.0.1:")[2].split('"')[0].split(",")[0].strip()
-            process.stderr.close()
-            yield f"oci://127.0.0.1:{port}/cache"
-        finally:
-            process.terminate()
 
 
 if __name__ == "__main__":
