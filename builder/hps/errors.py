@@ -149,6 +149,12 @@ class LimitError(MalformedError):
     reference = "limit-exceeded"
 
 
+class UntrustedError(IntegrityError):
+    """Nobody whom the policy trusts has signed it, or the policy asks for more."""
+
+    reference = "not-trusted"
+
+
 class StoreCorruptError(IntegrityError):
     """A blob in the store is damaged; it is set aside and never used."""
 

@@ -102,6 +102,7 @@ _ADVICE = {
     "publish-failed": "look at Docker, the registry or the server that is named, then run it again",
     "audit-failed": "what `hps audit elf` printed: add the library, or say who brings it",
     "stack-inconsistent": "what each line says would fit; `driver` and versions in `hps.toml`",
+    "not-trusted": "get it from who signed it, or the key from its owner by another way; `hps verify`",
     "not-redistributable": "`--include NAME`, if the licence lets you",
     "run-failed": "`docker logs`, or what the image wrote",
     "disk-unusable": "make room, or let the user of the monitor write there; it tries again",

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import click
 
 from hps.cli.options import json_option, report, wants_json
+from hps.cli.policy import chosen_policy
 from hps.cli.sizes import size
-from hps.cli.verify import chosen_policy
 from hps.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hps.cli.options import json_option, report, wants_json
-from hps.cli.verify import chosen_policy, escaped
+from hps.cli.policy import chosen_policy
+from hps.cli.verify import escaped
 from hps.errors import UsageError
 
 if TYPE_CHECKING:

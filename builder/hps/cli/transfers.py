@@ -120,10 +120,18 @@ def transfer(
     )
 
 
-def answer(context: click.Context, results: "list[Moved]") -> None:
-    """Report what was copied: the digest and the place on stdout, all else on stderr."""
+def answer(
+    context: click.Context, results: "list[Moved]", facts: "dict[str, Any] | None" = None
+) -> None:
+    """Report what was copied: the digest and the place on stdout, all else on stderr.
+
+    Args:
+        context: of the verb.
+        results: of each copy.
+        facts: what the verb adds to each, for `--json`.
+    """
     if wants_json(context):
-        report([one.as_json() for one in results])
+        report([one.as_json() | (facts or {}) for one in results])
         return
     for one in results:
         for note in one.notes:

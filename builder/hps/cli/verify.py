@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import click
 
 from hps.cli.options import json_option, registry_client, registry_options, report, wants_json
+from hps.cli.policy import chosen_policy, policy_options
 from hps.errors import LimitError, UsageError
-from hps.trust.policy_file import POLICY, read_policy, read_small
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -30,22 +30,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("things", nargs=-1, required=True, metavar="WHAT...")
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help=f"Whom to trust (default: {POLICY} beside hps.toml, else policy.toml in the user's "
-    "configuration folder).",
-)
-@click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="PUB.pem",
-    help="Trust this public key instead of a policy; given more than once, any of them.",
-)
+@policy_options
 @click.option(
     "--digest", "asked", metavar="sha256:HEX", help="What the one WHAT must be, besides signed."
 )
@@ -306,57 +291,6 @@ def _client(
         if timeout is not None:
             limits.enter_context(registry.within(timeout, str(reference)))
         yield registry
-
-
-def chosen_policy(
-    context: click.Context, given: Path | None, keys: tuple[Path, ...], things: tuple[str, ...]
-) -> "tuple[Policy, str]":
-    """The policy that the options ask for, and what it is called.
-
-    Raises:
-        UsageError: they contradict each other, it cannot be read, or lies in what it should judge.
-    """
-    if given is not None and keys:
-        raise UsageError("--policy and --key exclude each other")
-    if keys:
-        return _policy_of_keys(keys), "--key " + " --key ".join(map(str, keys))
-    path = given or _default_policy(context.find_root().obj["directory"])
-    for thing in things:
-        if Path(thing).is_dir() and path.resolve().is_relative_to(Path(thing).resolve()):
-            raise UsageError(
-                f"the policy {path} lies in {thing}, which it should judge",
-                hint="keep it elsewhere, and name it with --policy",
-            )
-    return read_policy(path), str(path)
-
-
-def _policy_of_keys(paths: tuple[Path, ...]) -> "Policy":
-    from hps.trust.policy import Policy
-    from hps.trust.public_key import PublicKey
-
-    found: dict[str, PublicKey] = {}
-    for path in paths:
-        key = PublicKey.from_pem(read_small(path))
-        if found.setdefault(path.name, key) != key:
-            found[str(path)] = key
-    return Policy.of_keys(found)
-
-
-def _default_policy(project: Path) -> Path:
-    import platformdirs
-
-    user = platformdirs.user_config_path("hps") / "policy.toml"
-    beside = project / POLICY
-    if (project / "hps.toml").is_file() and beside.is_file():
-        return beside
-    if user.is_file():
-        return user
-    raise UsageError(
-        "no policy says whom to trust",
-        expected=f"--policy FILE, --key PUB.pem, {POLICY} beside hps.toml, or {user}",
-        hint="get the public key from its owner, then try --key PUB.pem; as a policy, that is:\n"
-        '  version = 1\n  [keys.release]\n  public = "PUB.pem"',
-    )
 
 
 def _digest(text: str) -> "Digest":

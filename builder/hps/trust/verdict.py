@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from hps.digest import Digest
+from hps.errors import UntrustedError
+from hps.store.foreign_text import printable
 
 # The exit code of `hps verify` is the sum of the bits that occur. Smaller codes mean that it could
 # not be checked at all: usage 2, fetching 4, a bug 1.
@@ -13,6 +15,7 @@ SIGNATURE = 16
 POLICY = 32
 CONTENT = 64
 FRESHNESS = 128
+_MOST_REASONS = 20  # that one error lists; anybody can lay documents beside an image
 
 # A statement in the envelope of a bundle or in one that stands alone, a bare signature of a file,
 # or a simple signature of an image.
@@ -203,3 +206,25 @@ def exit_code(verdicts: Iterable[Verdict]) -> int:
         for reason in verdict.reasons:
             code |= reason.bit
     return code
+
+
+def require_good(verdicts: Iterable[Verdict], what: str) -> None:
+    """Refuse what is not good in every part.
+
+    Args:
+        verdicts: about all of it.
+        what: for the error: `the image registry.example.org/app:1`.
+
+    Raises:
+        UntrustedError: lists every reason, and advises about the first.
+    """
+    bad = [(one, reason) for one in verdicts for reason in one.reasons]
+    if bad:
+        raise UntrustedError(
+            f"{what} is not what the policy trusts",
+            details=tuple(
+                printable(f"{one.subject}: {reason.code} ({reason.where}): {reason.text}", 500)
+                for one, reason in bad[:_MOST_REASONS]
+            ),
+            hint=REASONS[bad[0][1].code].advice,
+        )
