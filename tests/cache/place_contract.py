@@ -9,7 +9,7 @@ import pytest
 
 from hps.cache.place import Place
 from hps.digest import Blob, Digest
-from hps.errors import IntegrityError, NotFoundError
+from hps.errors import HpsError, IntegrityError, NotFoundError
 
 NAME = "v1/parcels/" + "a" * 64
 BODY = bytes(range(256)) * 12_000  # three pieces
@@ -158,7 +158,7 @@ class PlaceContract:
     def test_closing_and_abandoning_again(self, place: Place) -> None:
         place.abandon()
         place.abandon()
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(HpsError):
             place.read(NAME, 100)
         place.close()
         place.close()
