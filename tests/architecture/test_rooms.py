@@ -19,7 +19,7 @@ FILES = sorted(BUILDER.rglob("*.py"))
 SERVER = sorted((ROOT / "server_env").rglob("*.py")) + sorted((ROOT / "sdk").rglob("*.py"))
 # Modules that decide: they do not read, write, ask the time or start a process.
 PURE = (
-    "canonical.py digest.py errors.py config/schema.py config/target.py config/values.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py config/platforms.py lock/records.py "
+    "canonical.py digest.py errors.py config/schema.py config/target.py config/values.py config/aliases.py config/check.py config/chosen.py config/pipeline_config.py config/positions.py config/meaning.py config/platforms.py lock/records.py "
     "cache/acceptance.py cache/documents.py cache/expectation.py "
     "lock/text.py lock/stack.py lock/stack_facts.py lock/stack_table.py lock/stale.py lock/difference.py lock/python_tags.py derivation/record.py "
     "archive/paths.py archive/refusal.py archive/tar_header.py model/member_names.py "

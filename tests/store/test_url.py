@@ -65,7 +65,3 @@ def test_a_path_becomes_an_address(tmp_path: Path) -> None:
     assert url.from_text("https://example.org/simple") == "https://example.org/simple"
     with pytest.raises(FetchError):
         url.from_text("ftp://example.org/")
-
-
-def test_an_alias_as_part_of_a_variable_name() -> None:
-    assert url.environment_name("my-index.2") == "MY_INDEX_2"

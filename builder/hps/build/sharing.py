@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hps.build.project import Project
+from hps.config.aliases import environment_name
 from hps.config.schema import CacheSettings
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Outputs
@@ -21,7 +22,6 @@ from hps.errors import UsageError
 from hps.lock.records import LockedTarget
 from hps.store.blobs import Store
 from hps.store.request import Event
-from hps.store.url import environment_name
 
 if TYPE_CHECKING:
     from hps.build.graph import Graph

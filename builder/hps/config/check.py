@@ -7,6 +7,7 @@ that, and one reading still reports every fault.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from hps.config.aliases import variable_faults
 from hps.config.fault import Fault, choice, quoted, shown
 from hps.config.positions import KeyPath
 from hps.config.values import BUILT_IN_LAYERS
@@ -34,6 +35,7 @@ def faults(document: Document) -> tuple[Fault, ...]:
     found += _weights(document)
     found += _pipelines(document)
     found += _caches(document)
+    found += variable_faults(document)
     return tuple(found)
 
 

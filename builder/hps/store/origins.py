@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from hps.config.aliases import SECURITY, environment_name
 from hps.config.schema import Sources
 from hps.errors import FetchError
 from hps.store import apt_proxies, apt_sources, index_settings
@@ -111,7 +112,7 @@ class Origins:
             FetchError: nobody says where the archive is.
         """
         security = archive == "debian-security"
-        name = f"HPS_DEBIAN_{address.environment_name(alias)}" + ("_SECURITY" if security else "")
+        name = f"HPS_DEBIAN_{environment_name(alias)}" + (SECURITY if security else "")
         source = self._sources.debian.get(alias)
         configured = source and (source.security_mirror if security else source.mirror)
         given = self._machine.environment.get(name) or configured
@@ -132,9 +133,7 @@ class Origins:
         """What is given for this run stands alone; what hps.toml falls back to follows the rest."""
         environment = self._machine.environment
         source = self._sources.python.get(alias)
-        given = self._indexes.get(alias) or environment.get(
-            f"HPS_INDEX_{address.environment_name(alias)}"
-        )
+        given = self._indexes.get(alias) or environment.get(f"HPS_INDEX_{environment_name(alias)}")
         if given:
             return self._addresses(given.split())
         candidates: tuple[Callable[[], str | None], ...] = (

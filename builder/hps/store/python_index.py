@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
+from hps.config.aliases import environment_name
 from hps.digest import Digest
 from hps.errors import FetchError, HpsError, NotFoundError
 from hps.store import url as address
@@ -211,7 +212,7 @@ def not_found(file: str, tried: Sequence[tuple[Place, HpsError]]) -> HpsError:
 
 def _hint(alias: str, project: str) -> str:
     return (
-        f"use an index that has it (HPS_INDEX_{address.environment_name(alias)}, or -p), "
+        f"use an index that has it (HPS_INDEX_{environment_name(alias)}, or -p), "
         f"or choose another version: hps lock --upgrade-package {project}"
     )
 

@@ -12,12 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from hps.config.aliases import environment_name
 from hps.config.schema import RegistrySource
 from hps.errors import FetchError
 from hps.store import registry_containerd as containerd
 from hps.store import registry_containers as containers
 from hps.store import registry_docker as docker
-from hps.store import url as address
 from hps.store.inherited import foreign
 from hps.store.machine import Machine, read, unreadable
 from hps.store.registry_address import (
@@ -83,7 +83,7 @@ class RegistryOrigins:
             found = self._unnamed(repository)
         usable = distinct(self._trusting(each) for each in found if each.tags or each.digests)
         if not usable:
-            name = f"HPS_REGISTRY_{address.environment_name(alias)}"
+            name = f"HPS_REGISTRY_{environment_name(alias)}"
             raise FetchError(
                 f"where is the registry of [sources.registries.{alias}]? Neither hps.toml nor "
                 f"{name} says so, and neither Docker nor Podman on this machine has a default",
@@ -94,7 +94,7 @@ class RegistryOrigins:
 
     def _configured(self, alias: str) -> Iterator[tuple[str, str]]:
         """Addresses that were given, and who gave them."""
-        name = f"HPS_REGISTRY_{address.environment_name(alias)}"
+        name = f"HPS_REGISTRY_{environment_name(alias)}"
         if given := self._machine.environment.get(name, "").split():
             for each in given:
                 yield each, name

@@ -113,8 +113,3 @@ def join(base: str, *segments: str) -> str:
     parts = split(base)
     path = parts.path.rstrip("/") + "".join(f"/{quote(each, safe='/')}" for each in segments)
     return urlunsplit(parts._replace(path=path, fragment=""))
-
-
-def environment_name(alias: str) -> str:
-    """An alias as a part of the name of an environment variable: `my-index` is MY_INDEX."""
-    return re.sub(r"[^A-Z0-9]", "_", alias.upper())
