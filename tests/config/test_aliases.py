@@ -71,7 +71,7 @@ def test_two_aliases_are_two_variables(table: str, variable: str) -> None:
 
 
 def test_a_debian_archive_has_two_variables() -> None:
-    both = {"sources": {"debian": {"os": {}, "os-security": {}}}}
+    both: Any = {"sources": {"debian": {"os": {}, "os-security": {}}}}
     problem = "its environment variable HPS_DEBIAN_OS_SECURITY is taken"
     assert found(both) == [("sources.debian.os-security", problem)]
     assert found({"sources": {"debian": {"os-security": {}}}}) == []
