@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from hps.build.functions import FUNCTIONS
+from hps.build.functions import functions_of
 from hps.build.locking import Upgrade, make_lock
 from hps.build.resolvers import Choice, collectors
 from hps.build.workbench import Workbench
@@ -47,6 +47,6 @@ def _is_fresh(bench: Workbench, old: Lock | None, name: str) -> bool:
     return (
         old is not None
         and locked is not None
-        and dict(old.functions) == FUNCTIONS
+        and dict(old.functions) == functions_of(old.targets)
         and not changes(locked.inputs, bench.project.inputs(name))
     )
