@@ -152,7 +152,15 @@ def test_a_tag_that_has_moved_on(base_lab: BaseLaboratory, base_image: BaseImage
     old = base_lab.target.base
     assert old is not None
     assert "moved on" not in base_lab.run("lock", "--check").err
+    same: dict[str, object] = {"image": "hub/team/os:1", "locked": str(old.named), "unknown": None}
+    same |= {"now": str(old.named), "moved": False}
+    asked = ("lock", "--check", "--json")
+    assert base_lab.run(*asked).json == {"cpu": {"stale": [], "base": same}}
     new = base_lab.push(another(base_image))
+    moved = same | {"now": str(new), "moved": True}
+    assert base_lab.run(*asked).json == {"cpu": {"stale": [], "base": moved}}
+    unknown = same | {"now": None, "moved": None, "unknown": "was not asked (--offline)"}
+    assert base_lab.run(*asked, "--offline").json == {"cpu": {"stale": [], "base": unknown}}
     told = base_lab.run("lock", "--check").err
     assert f"hub/team/os:1 has moved on from {old.named} to {new}" in told
     assert "not asked" in base_lab.run("lock", "--check", "--offline").err
@@ -175,6 +183,9 @@ def test_a_registry_that_does_not_answer_is_no_fault_of_the_lock(base_lab: BaseL
     base_lab.environment["HPS_REGISTRY_HUB"] = f"https://{gone.host}"
     done = base_lab.run("lock", "--check")
     assert "whether hub/team/os:1 has moved on is not known" in done.err
+    base = base_lab.run("lock", "--check", "--json").json["cpu"]["base"]
+    assert (base["moved"], base["now"]) == (None, None)
+    assert "is not known" in base["unknown"]
 
 
 def test_another_name_is_another_image(base_lab: BaseLaboratory, base_image: BaseImage) -> None:

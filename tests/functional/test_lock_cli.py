@@ -1,7 +1,6 @@
 """`hps lock` as a process: what it writes, what it keeps, when it says stale."""
 
 import contextlib
-import json
 import shutil
 import signal
 import subprocess
@@ -81,7 +80,7 @@ def test_check_says_fresh_whatever_does_not_matter(lab: Laboratory) -> None:
     lab.edit("app\n", "# why\n\napp   # this\n", lab.folder / "app.in")
     done = lab.run("lock", "--check")
     assert (done.out, done.err) == ("", "hps.lock is what hps.toml asks for\n")
-    assert lab.run("lock", "--check", "--json").json == {"cpu": []}
+    assert lab.run("lock", "--check", "--json").json == {"cpu": {"stale": [], "base": None}}
 
 
 def requirement_file(lab: Laboratory) -> None:
@@ -117,9 +116,8 @@ def test_check_names_what_changed(
     assert f"  {named}: changed since the lock was made" in done.err.splitlines()
     assert "hint: hps lock" in done.err
     told = lab.run("--json", "lock", "--check", code=3)
-    first, end = json.JSONDecoder().raw_decode(told.out)
-    assert first == {"cpu": [f"{named}: changed since the lock was made"]}
-    assert json.loads(told.out[end:])["error"] == "lock-stale"
+    line = f"{named}: changed since the lock was made"
+    assert told.json == {"cpu": {"stale": [line], "base": None}}
 
 
 def test_a_target_that_came_or_went_is_stale(lab: Laboratory) -> None:
@@ -129,6 +127,11 @@ def test_a_target_that_came_or_went_is_stale(lab: Laboratory) -> None:
     lab.run("lock", "--check", "cpu")
     lab.config.write_text(config.replace("targets.cpu", "targets.gpu"))
     assert "does not hold the target gpu" in lab.run("lock", "--check", code=3).err
+    told = lab.run("lock", "--check", "--json", code=3).json
+    assert {name: one["stale"] for name, one in told.items()} == {
+        "gpu": ["the target is not locked"],
+        "cpu": ["hps.toml no longer has the target"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Locking a base image: what its tag names, fetched and read, or kept from an old lock."""
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hps.build.base_config import base_user
@@ -91,36 +91,70 @@ def base_outputs(bench: Workbench, base: LockedBase, python: str) -> Outputs:
     return bench.scheduler().realise([step])[step]
 
 
-def moved_on(bench: Workbench, lock: Lock, names: tuple[str, ...]) -> list[str]:
-    """A line for each target whose base has a tag that names another image by now.
+@dataclass(frozen=True, slots=True)
+class TagNow:
+    """What the tag of a locked base image names today.
 
-    Registries that do not answer are told, and are no fault of the lock.
+    Args:
+        image: as hps.toml has it.
+        locked: what it named when it was locked: an index, or a manifest.
+        now: what it names now; None when that is not known.
+        unknown: why not.
     """
-    lines = []
+
+    image: BaseName
+    locked: Digest
+    now: Digest | None
+    unknown: str | None = None
+
+    @property
+    def moved(self) -> bool | None:
+        """Whether it names something else by now; None when that is not known."""
+        return None if self.now is None else self.now != self.locked
+
+    def line(self) -> str | None:
+        """For people, when there is anything to tell."""
+        if self.now is None:
+            return f"whether {self.image} has moved on {self.unknown}"
+        if not self.moved:
+            return None
+        return (
+            f"{self.image} has moved on from {self.locked} to {self.now}; the lock keeps the "
+            "former, `hps lock --upgrade` takes the latter"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "image": str(self.image),
+            "locked": str(self.locked),
+            "now": None if self.now is None else str(self.now),
+            "moved": self.moved,
+            "unknown": self.unknown,
+        }
+
+
+def tags_now(bench: Workbench, lock: Lock, names: Sequence[str]) -> dict[str, TagNow]:
+    """What the tags of base images name today, by target.
+
+    A base that hps.toml names by digest follows no tag, and one whose lock is stale has more to
+    tell: they are left out. Registries that do not answer are told, and are no fault of the lock.
+    """
+    found = {}
     for name in names:
         config, target = bench.project.target(name), lock.target(name)
         if target is None or target.base is None or config.base is None:
             continue
         wanted = BaseName.parse(config.base.image)
-        if wanted.digest is not None:
+        if wanted.digest is not None or kept_base(wanted, target.base) is None:
             continue
-        if kept_base(wanted, target.base) is None:
-            continue  # the lock is stale, which says more
+        now, unknown = None, None
         if bench.offline:
-            lines.append(f"{name}: whether {wanted} has moved on was not asked (--offline)")
-            continue
-        try:
-            now = bench.registries.names(wanted)
-        except FetchError as error:
-            lines.append(f"{name}: whether {wanted} has moved on is not known: {error.message}")
-            continue
-        if now != target.base.named:
-            lines.append(_moved(name, wanted, target.base.named, now))
-    return lines
-
-
-def _moved(name: str, wanted: BaseName, old: Digest, new: Digest) -> str:
-    return (
-        f"{name}: {wanted} has moved on from {old} to {new}; the lock keeps the former, "
-        "`hps lock --upgrade` takes the latter"
-    )
+            unknown = "was not asked (--offline)"
+        else:
+            try:
+                now = bench.registries.names(wanted)
+            except FetchError as error:
+                unknown = f"is not known: {error.message}"
+        found[name] = TagNow(wanted, target.base.named, now, unknown)
+    return found

@@ -1,6 +1,8 @@
 """`hps lock`: decide every artifact and layer."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +19,9 @@ from hps.lock.difference import difference
 from hps.lock.python import Name
 from hps.lock.records import Lock
 from hps.lock.stale import changes, fresh_target
+
+if TYPE_CHECKING:
+    from hps.build.base import TagNow
 
 
 @click.command("lock")
@@ -70,6 +75,9 @@ def command(
     pip-tools runs pip-compile in the image of the target rc-NAME or rc-DEVICE, where it reaches
     the index and nothing else. It forgets what it chose before, unless --keep or -P ask for it.
 
+    --check --json tells of each target what is `stale` (empty when nothing is) and, where its
+    `base` image has a tag, what it names `now` and whether it has `moved`.
+
     \b
     hps lock                      lock all targets
     hps lock --check              is hps.lock what hps.toml asks for? have base images moved on?
@@ -122,31 +130,58 @@ def _check(context: click.Context, opened: Project, targets: tuple[str, ...]) ->
     if note := unused_note(opened.config):
         click.echo(note, err=True)
     if wants_json(context):
-        found = {name: lock.target(name) for name in names}
-        report(
-            {
-                name: list(changes(target.inputs, opened.inputs(name)))
-                if target
-                else ["the target is not locked"]
-                for name, target in found.items()
-            }
-        )
+        _check_as_json(context, opened, lock, names)
+        return
     for name in names:
         fresh_target(lock, name, opened.inputs(name))
-    gone = sorted({target.name for target in lock.targets} - set(opened.config.targets))
-    if gone:
+    if gone := _gone(opened, lock):
         raise LockStaleError(
             "hps.lock holds targets that hps.toml no longer has",
             details=tuple(gone),
             hint="hps lock",
         )
-    if not wants_json(context):
-        click.echo("hps.lock is what hps.toml asks for", err=True)
-    if any((target := lock.target(name)) and target.base for name in names):
-        from hps.build.base import moved_on
+    click.echo("hps.lock is what hps.toml asks for", err=True)
+    for name, tag in _tags_now(context, lock, names).items():
+        if line := tag.line():
+            click.echo(f"note: {name}: {line}", err=True)
 
-        for line in moved_on(workbench(context), lock, names):
-            click.echo(f"note: {line}", err=True)
+
+def _check_as_json(
+    context: click.Context, opened: Project, lock: Lock, names: tuple[str, ...]
+) -> None:
+    """One document that says the same, of every target; what is stale ends with code 3."""
+    stale: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        target = lock.target(name)
+        stale[name] = ("the target is not locked",)
+        if target is not None:
+            stale[name] = changes(target.inputs, opened.inputs(name))
+    stale |= dict.fromkeys(_gone(opened, lock), ("hps.toml no longer has the target",))
+    tags = _tags_now(context, lock, [name for name in names if not stale[name]])
+    report(
+        {
+            name: {
+                "stale": list(lines),
+                "base": tags[name].as_json() if name in tags else None,
+            }
+            for name, lines in stale.items()
+        }
+    )
+    if any(stale.values()):
+        context.exit(LockStaleError.exit_code)
+
+
+def _gone(opened: Project, lock: Lock) -> list[str]:
+    """Targets that are locked and that hps.toml no longer has."""
+    return sorted({target.name for target in lock.targets} - set(opened.config.targets))
+
+
+def _tags_now(context: click.Context, lock: Lock, names: Sequence[str]) -> "dict[str, TagNow]":
+    if not any((target := lock.target(name)) and target.base for name in names):
+        return {}
+    from hps.build.base import tags_now
+
+    return tags_now(workbench(context), lock, names)
 
 
 def _set_time(opened: Project, text: str) -> None:
