@@ -124,7 +124,7 @@ def test_memory_does_not_grow_with_the_image(tmp_path: Path, blobs: Blobs) -> No
         "import resource, sys\n"
         "from pathlib import Path\n"
         "from hps.digest import Blob, Digest\n"
-        "from hps.config.schema import ImageSettings\n"
+        "from hps.config.target import ImageSettings\n"
         "from hps.oci.archive import archive_pieces\n"
         "from hps.oci.image import assemble\n"
         "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"

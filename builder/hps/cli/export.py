@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from hps.cli.options import platform_option, project, work_options, workbench
+from hps.cli.options import index_option, platform_option, project, work_options, workbench
 from hps.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -56,14 +56,7 @@ def requirements(
 
 @command.command()
 @_arguments
-@click.option(
-    "-p",
-    "--index",
-    "indexes",
-    multiple=True,
-    metavar="[ALIAS=]URL",
-    help="Address of a Python index on this machine; without ALIAS, of `default`.",
-)
+@index_option
 @click.pass_context
 def pylock(
     context: click.Context,

@@ -160,7 +160,7 @@ _JOBS = click.option(
     default=None,
     help="Steps at a time (default: the cores this process may use).",
 )
-_INDEX = click.option(
+index_option = click.option(
     "-p",
     "--index",
     "indexes",
@@ -203,14 +203,14 @@ def store_option(function: F) -> F:
 
 def fetch_options(function: F) -> F:
     """Options of every verb that fetches and runs nothing."""
-    for option in (_STORE, _OFFLINE, _INDEX):
+    for option in (_STORE, _OFFLINE, index_option):
         function = option(function)
     return function
 
 
 def work_options(function: F) -> F:
     """Options of every verb that fetches and builds."""
-    for option in (_STORE, _OFFLINE, _JOBS, _INDEX, _SANDBOX):
+    for option in (_STORE, _OFFLINE, _JOBS, index_option, _SANDBOX):
         function = option(function)
     return function
 

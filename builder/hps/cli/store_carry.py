@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hps.cli.options import json_option, project, wants_json
+from hps.cli.options import index_option, json_option, project, wants_json
 from hps.cli.sizes import size
 
 if TYPE_CHECKING:
@@ -24,14 +24,7 @@ if TYPE_CHECKING:
     "repeated.",
 )
 @click.option("--offline", is_flag=True, help="Fetch nothing; all of it has to be in the store.")
-@click.option(
-    "-p",
-    "--index",
-    "indexes",
-    multiple=True,
-    metavar="[ALIAS=]URL",
-    help="Address of a Python index on this machine; without ALIAS, of `default`.",
-)
+@index_option
 @json_option
 @click.pass_context
 def export(

@@ -3,8 +3,9 @@
 import posixpath
 from collections.abc import Iterable, Iterator
 
-from hps.archive.paths import Limits
+from hps.errors import UnsafeArchiveError
 from hps.layer.elf_layer import Thing
+from hps.layer.path_resolution import Nothing, resolve
 
 _WHITEOUT = ".wh."  # OCI image-spec, "Whiteouts"
 _OPAQUE = ".wh..wh..opq"
@@ -37,27 +38,16 @@ class ElfImage:
         Links are followed as in a root file system of its own (path_resolution(7)); a chain that
         goes in circles leads nowhere.
         """
-        left, done, links = path.split("/")[::-1], "", 0
-        while left:
-            part = left.pop()
-            if part in {"", "."}:
-                continue
-            if part == "..":
-                done = posixpath.dirname(done)
-                continue
-            here = posixpath.join(done, part)
-            thing = self._things.get(here)
-            if thing is None and here not in self._inside:
-                return None
-            if thing is None or thing.kind != "symlink":
-                done = here
-                continue
-            links += 1
-            if links > Limits().links:
-                return None
-            done = "" if thing.link.startswith("/") else done
-            left += thing.link.split("/")[::-1]
-        return done
+        try:
+            return resolve(path, self._target)
+        except UnsafeArchiveError:
+            return None
+
+    def _target(self, path: str) -> str | None:
+        thing = self._things.get(path)
+        if thing is None and path not in self._inside:
+            raise Nothing
+        return thing.link if thing is not None and thing.kind == "symlink" else None
 
     def _lay(self, layer: list[Thing]) -> None:
         """Whiteouts are of what lies below and not of the layer's own, wherever they stand."""

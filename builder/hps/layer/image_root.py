@@ -5,8 +5,7 @@ import posixpath
 import stat
 from pathlib import Path
 
-from hps.archive.paths import Limits
-from hps.errors import UnsafeArchiveError
+from hps.layer.path_resolution import Nothing, resolve
 
 
 class ImageRoot:
@@ -24,28 +23,7 @@ class ImageRoot:
         Raises:
             UnsafeArchiveError: the links go in circles.
         """
-        left, done, links = path.split("/")[::-1], "", 0
-        while left:
-            part = left.pop()
-            if part in {"", "."}:
-                continue
-            if part == "..":
-                done = posixpath.dirname(done)
-                continue
-            here = posixpath.join(done, part)
-            mode = self._mode(here)
-            if mode is None:
-                return None
-            if not stat.S_ISLNK(mode):
-                done = here
-                continue
-            links += 1
-            if links > Limits().links:
-                raise UnsafeArchiveError(f"the links at /{path} go in circles")
-            target = str((self._folder / here).readlink())
-            done = "" if target.startswith("/") else done
-            left += target.split("/")[::-1]
-        return done
+        return resolve(path, self._target)
 
     def exists(self, path: str) -> bool:
         """Whether something is there, links followed."""
@@ -93,6 +71,12 @@ class ImageRoot:
             if name.endswith(suffix)
         ]
         return sorted(path for path in found if stat.S_ISREG(self._mode(path) or 0))
+
+    def _target(self, path: str) -> str | None:
+        mode = self._mode(path)
+        if mode is None:
+            raise Nothing
+        return str((self._folder / path).readlink()) if stat.S_ISLNK(mode) else None
 
     def _mode(self, path: str) -> int | None:
         try:

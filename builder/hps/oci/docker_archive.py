@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from hps.archive.decompress import PIECE, codec_of
 from hps.digest import Blob, Digest
-from hps.errors import IntegrityError, LimitError, MalformedError, NotFoundError, UsageError
+from hps.errors import IntegrityError, MalformedError, NotFoundError, UsageError
 from hps.oci.archive_files import ArchiveFiles
 from hps.oci.documents import (
     Config,
@@ -24,7 +24,7 @@ from hps.oci.documents import (
 )
 from hps.oci.image import LAYER_TYPE, MANIFEST_TYPE, ImageLayer, manifest
 from hps.oci.packing import GZIP_TYPE, ZSTD_TYPE, unpacked
-from hps.oci.registry import ManifestDocument, Referrers
+from hps.oci.registry import ManifestDocument, Referrers, check_limit
 from hps.store.foreign_text import printable
 from hps.store.sending import Sending
 
@@ -101,12 +101,7 @@ class DockerArchive:
 
     def read(self, blob: Blob, limit: int) -> bytes:
         """See `Registry.read`."""
-        if blob.size > limit:
-            raise LimitError(
-                f"the blob {blob.digest} of {self.name} is too large for what it should be",
-                expected=f"at most {limit} bytes",
-                got=f"{blob.size} bytes",
-            )
+        check_limit(blob, limit, self.name)
         if blob.digest == Digest.of(self._config):
             return self._config
         body = bytearray()

@@ -31,6 +31,7 @@ from hps.oci.registry import (
     ManifestDocument,
     Referrers,
     check_document,
+    check_limit,
     select_referrers,
 )
 from hps.store.foreign_text import printable
@@ -120,12 +121,7 @@ class LayoutRegistry:
 
     def read(self, blob: Blob, limit: int) -> bytes:
         """See `Registry.read`."""
-        if blob.size > limit:
-            raise LimitError(
-                f"the blob {blob.digest} of {self.name} is too large for what it should be",
-                expected=f"at most {limit} bytes",
-                got=f"{blob.size} bytes",
-            )
+        check_limit(blob, limit, self.name)
         body = bytearray()
         self.stream(blob, body.extend, body.clear)
         return bytes(body)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol
 
 from hps import canonical
 from hps.digest import Blob, Digest
-from hps.errors import MalformedError
+from hps.errors import LimitError, MalformedError
 from hps.oci.documents import DOCUMENT_LIMIT, Descriptor
 from hps.oci.image import INDEX_TYPE, MANIFEST_TYPE
 from hps.store.foreign_text import printable
@@ -174,6 +174,25 @@ class WritableRegistry(Registry, Protocol):
         Raises:
             PublishError: the registry refused, or others keep changing the tag.
         """
+
+
+def check_limit(blob: Blob, limit: int, name: str) -> None:
+    """Refuse a blob that is larger than what it should be can be.
+
+    Args:
+        blob: as somebody described it.
+        limit: bytes.
+        name: of where it lies, for the message.
+
+    Raises:
+        LimitError: it is.
+    """
+    if blob.size > limit:
+        raise LimitError(
+            f"the blob {blob.digest} of {name} is too large for what it should be",
+            expected=f"at most {limit} bytes",
+            got=f"{blob.size} bytes",
+        )
 
 
 def check_document(name: str, media_type: str, data: bytes) -> ManifestDocument:

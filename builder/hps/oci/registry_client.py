@@ -19,7 +19,6 @@ from hps.digest import Blob, Digest
 from hps.errors import (
     FetchError,
     IntegrityError,
-    LimitError,
     MalformedError,
     NotFoundError,
     PublishError,
@@ -37,6 +36,7 @@ from hps.oci.registry import (
     Placed,
     Referrers,
     check_document,
+    check_limit,
     select_referrers,
 )
 from hps.oci.registry_connection import Connection
@@ -196,12 +196,7 @@ class RegistryClient:
 
     def read(self, blob: Blob, limit: int) -> bytes:
         """See `Registry.read`."""
-        if blob.size > limit:
-            raise LimitError(
-                f"the blob {blob.digest} of {self.name} is too large for what it should be",
-                expected=f"at most {limit} bytes",
-                got=f"{blob.size} bytes",
-            )
+        check_limit(blob, limit, self.name)
         body = bytearray()
         with self._connection.limits.bounded(
             DOCUMENT_SECONDS, f"the blob {blob.digest} of {self.name}"
