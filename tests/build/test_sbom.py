@@ -17,6 +17,7 @@ from hps.build.sbom import Said, document, entries, reference
 from hps.lock.purl import purl
 from hps.lock.records import (
     Artifact,
+    BaseProject,
     LockedArchive,
     LockedFile,
     LockedPipeline,
@@ -24,6 +25,7 @@ from hps.lock.records import (
     LockedWeights,
     WeightsFile,
 )
+from tests.lock.test_base_image import BASE as IMAGE
 from tests.lock.test_text import HEX, lock
 
 BASE = lock().targets[0]
@@ -216,3 +218,34 @@ def test_weights_are_models_with_files_and_licences() -> None:
     ]
     (image,) = (one for one in made["dependencies"] if one["ref"] == "image")
     assert {"weights:det", "weights:rec"} <= set(image["dependsOn"])
+
+
+def test_python_packages_of_a_base_image() -> None:
+    """What is taken away is gone, what is only hidden is there; who needs whom crosses the two."""
+    ours = f"usr/local/lib/python{BASE.python_version}/dist-packages"
+    debian = "usr/lib/python3/dist-packages"
+    wheels = [
+        WHEEL.model_copy(update={"name": "app", "via": ("app.in",)}),
+        WHEEL.model_copy(update={"name": "leaf", "via": ("torch",), "sha256": OTHER}),
+    ]
+    python = (
+        BaseProject(name="app", version="0.9", folder=ours),
+        BaseProject(name="torch", version="2.0", folder=ours, via=("app",)),
+        BaseProject(name="app", version="0.5", folder=debian),
+        BaseProject(name="unused", version="1.0", folder=debian),
+    )
+    base = IMAGE.model_copy(
+        update={"interpreter": f"/usr/bin/python{BASE.python_version}", "python": python}
+    )
+    one = BASE.model_copy(update={"base": base, "wheels": tuple(wheels), "sdists": ()})
+    made = bill(one)
+    found = {ref for item in made["components"] if (ref := item["bom-ref"]).count("/dist-packages")}
+    torch = f"base-image:{ours}/torch"
+    assert found == {torch, f"base-image:{debian}/app", f"base-image:{debian}/unused"}
+    app, leaf = map(reference, wheels)
+    edges = {item["ref"]: item["dependsOn"] for item in made["dependencies"]}
+    assert torch in edges[app]
+    assert leaf in edges[torch]
+    assert app in edges["image"]
+    assert leaf not in edges["image"]
+    assert found <= set(edges["base-image"])

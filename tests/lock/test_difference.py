@@ -7,6 +7,7 @@ from hps.lock import text
 from hps.lock.difference import difference
 from hps.lock.records import Layer, Lock, Resolver
 from hps.lock.stale import changes, fresh_target
+from tests.lock.test_base_image import BASE
 from tests.lock.test_text import HEX, lock, wheel
 
 
@@ -84,3 +85,15 @@ def test_a_stale_target_is_refused() -> None:
     assert caught.value.exit_code == 3
     with pytest.raises(LockStaleError, match="gpu"):
         fresh_target(lock(), "gpu", [])
+
+
+def test_of_a_base_image_what_python_finds_counts() -> None:
+    """A second one of the same name lies in a folder that is looked at later."""
+    old, new = (
+        lock().model_copy(
+            update={"targets": (lock().targets[0].model_copy(update={"base": base}),)}
+        )
+        for base in (None, BASE)
+    )
+    (change,) = (one for one in difference(old, new).packages if one.kind == "base-python")
+    assert (change.name, change.change, change.new) == ("numpy", "added", "1.26")

@@ -7,6 +7,7 @@ from packaging.pylock import Pylock
 
 from hps.lock.export import pylock, python_packages, requirements
 from hps.lock.records import LockedTarget, Sdist, Wheel
+from tests.lock.test_base_image import BASE
 
 HEX = "0123456789abcdef" * 4
 
@@ -58,6 +59,22 @@ def test_requirements_as_text() -> None:
         f"jieba==0.42.1 \\\n    --hash=sha256:{HEX[::-1]}\n    # via app.in\n"
         f"zlib-ng==1.0 \\\n    --hash=sha256:{HEX}\n"
     )
+
+
+def test_what_a_base_image_has_is_told_and_not_listed() -> None:
+    app, unused = (
+        project.model_copy(update={"via": via})
+        for project, via in zip(BASE.python, (("app.in",), ()), strict=True)
+    )
+    base = BASE.model_copy(update={"python": (app, unused)})
+    over = target().model_copy(update={"base": base})
+    told = f"# For the base image {base.reference}, which has: numpy==1.26.\n"
+    assert told in requirements(over)
+    assert "numpy" not in requirements(over).replace(told, "")
+    assert told in pylock(over, locate)
+    assert len(Pylock.from_dict(tomllib.loads(pylock(over, locate))).packages) == 3
+    nothing = target().model_copy(update={"base": BASE})
+    assert requirements(nothing) == requirements(target())
 
 
 def test_a_pylock_is_valid_and_says_what_the_lock_says() -> None:

@@ -19,7 +19,7 @@ from hps.config.values import BUILT_IN_LAYERS
 from hps.derivation.record import Input, Step
 from hps.errors import LockError
 from hps.layer.entry import Scheme
-from hps.lock.base_image import REMOVED
+from hps.lock.base_image import REMOVED, taken_away
 from hps.lock.records import (
     Artifact,
     Deb,
@@ -139,19 +139,12 @@ class Graph:
         return [PlannedLayer("debian", "debian", names, self.system_root)]
 
     def _removed_layers(self) -> list[PlannedLayer]:
-        """What a base has of Python packages that the image has in another version.
-
-        One that lies in another folder than where packages are installed is left: it is found
-        later than the new one (site.py), and Debian's own would be missed by dpkg.
-        """
+        """What a base has of Python packages that the image has in another version."""
         if self._target.base is None or self.base is None:
             return []
         coming = {canonicalize_name(one.name) for one in self._packages}
-        gone = [
-            [one.name, one.folder]
-            for one in self._target.base.python
-            if one.name in coming and one.folder in {self._scheme.purelib, self._scheme.platlib}
-        ]
+        folders = {self._scheme.purelib, self._scheme.platlib}
+        gone = [[one.name, one.folder] for one in taken_away(self._target.base, coming, folders)]
         if not gone:
             return []
         step = Step(

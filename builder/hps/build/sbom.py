@@ -15,9 +15,12 @@ from hps import canonical
 from hps.build.licences import Licence, stated_licence
 from hps.config.chosen import WEIGHTS_FOLDER
 from hps.digest import Digest
+from hps.layer.entry import Scheme
+from hps.lock.base_image import taken_away
 from hps.lock.purl import image_purl, installed_purl, name, project_purl, purl, version
 from hps.lock.records import (
     Artifact,
+    BaseProject,
     Deb,
     LockedArchive,
     LockedFile,
@@ -179,7 +182,7 @@ def _weights(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
 
 
 def _base(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
-    """The base image and what it has: packages that others take the place of are left out."""
+    """The base image and what it has: what is taken away from it, or renewed, is left out."""
     base = target.base
     if base is None:
         return {}
@@ -206,16 +209,26 @@ def _base(target: LockedTarget, said: Said) -> dict[str, dict[str, Any]]:
                 installed_purl(deb, system, distribution),
                 said.base.get(deb.name, ()),
             )
-    others = {wheel.name for wheel in target.wheels} | {sdist.name for sdist in target.sdists}
-    for one in base.python:
-        if one.name not in others:
-            found[f"{BASE_REF}:{one.folder}/{one.name}"] = _of_base(
-                one.name, one.version, project_purl(one), ()
-            )
+    for one in _kept_projects(target):
+        found[_project_ref(one)] = _of_base(one.name, one.version, project_purl(one), ())
     return {
         ref: {**component, "bom-ref": ref} | {"scope": "required"}
         for ref, component in found.items()
     }
+
+
+def _kept_projects(target: LockedTarget) -> list[BaseProject]:
+    """The Python packages of the base that are in the image, also where another one hides them."""
+    if target.base is None:
+        return []
+    scheme = Scheme.of(target.python_version, target.base.interpreter)
+    coming = {one.name for one in (*target.wheels, *target.sdists)}
+    gone = taken_away(target.base, coming, {scheme.purelib, scheme.platlib})
+    return [one for one in target.base.python if one not in gone]
+
+
+def _project_ref(one: BaseProject) -> str:
+    return f"{BASE_REF}:{one.folder}/{one.name}"
 
 
 def _of_base(name: str, version: str, purl_: str, licences: Sequence[Licence]) -> dict[str, Any]:
@@ -299,7 +312,8 @@ def _edges(target: LockedTarget) -> dict[str, set[str]]:
     """Who needs whom, by bom-ref, from the `via` of the lock."""
     edges: dict[str, set[str]] = {}
     _ask(edges, (*target.debs, *target.build_debs), _IMAGE)
-    _ask(edges, (*target.wheels, *target.sdists), _IMAGE)
+    used = [one for one in _kept_projects(target) if one.via]
+    _ask(edges, (*target.wheels, *target.sdists, *used), _IMAGE)
     for sdist in target.sdists:
         _ask(edges, sdist.build, reference(sdist))
     others = {reference(one) for one in (*target.archives, *target.files)}
@@ -307,9 +321,14 @@ def _edges(target: LockedTarget) -> dict[str, set[str]]:
     return edges
 
 
-def _ask(edges: dict[str, set[str]], group: Sequence[Deb | Wheel | Sdist], whole: str) -> None:
+def _ask(
+    edges: dict[str, set[str]], group: Sequence[Deb | Wheel | Sdist | BaseProject], whole: str
+) -> None:
     """Edges within a group; what something outside of it asked for is needed by the whole."""
-    refs = {one.name: reference(one) for one in group}
+    refs = {
+        one.name: _project_ref(one) if isinstance(one, BaseProject) else reference(one)
+        for one in group
+    }
     for one in group:
         for asker in one.via or ("",):
             needing = refs.get(asker, whole)

@@ -1,6 +1,6 @@
 """Base images: their names in hps.toml, and what an old lock still says of one. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -76,6 +76,22 @@ def provided(base: LockedBase | None) -> dict[str, BaseProject]:
     for one in base.python if base else ():
         found.setdefault(one.name, one)
     return found
+
+
+def taken_away(
+    base: LockedBase, coming: Collection[str], folders: Collection[str]
+) -> tuple[BaseProject, ...]:
+    """The Python packages of a base that leave the image because others of their name come.
+
+    One that lies in another folder than where packages are installed is left: it is found later
+    than the new one (site.py), and Debian's own would be missed by dpkg.
+
+    Args:
+        base: as it is locked.
+        coming: names of the wheels and sdists, in their normal form.
+        folders: where they are installed.
+    """
+    return tuple(one for one in base.python if one.name in coming and one.folder in folders)
 
 
 def asked_for_in(

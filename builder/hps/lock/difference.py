@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from hps.lock.base_image import provided
 from hps.lock.records import Artifact, BaseLayer, Layer, Lock, LockedBase, LockedTarget, Resolver
 
 Change = Literal["added", "removed", "changed"]
@@ -95,8 +96,9 @@ def _bases(target: str, old: LockedBase | None, new: LockedBase | None) -> Itera
     yield from _changed(target, "base", _base_image(old), _base_image(new))
     debs = [{one.name: one.version for one in base.debs} if base else {} for base in (old, new)]
     yield from _changed(target, "base-deb", *debs)
-    python = [{one.name: one.version for one in base.python} if base else {} for base in (old, new)]
-    yield from _changed(target, "base-python", *python)
+    python = [provided(base) for base in (old, new)]
+    versions = [{name: one.version for name, one in found.items()} for found in python]
+    yield from _changed(target, "base-python", *versions)
 
 
 def _base_image(base: LockedBase | None) -> dict[str, str]:

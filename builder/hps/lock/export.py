@@ -6,6 +6,7 @@ Both are made for one target: one file per package, chosen for its Python, platf
 import json
 from collections.abc import Callable, Sequence
 
+from hps.lock.base_image import provided
 from hps.lock.python_tags import machine
 from hps.lock.records import LockedTarget, Sdist, Wheel
 
@@ -31,6 +32,7 @@ def requirements(target: LockedTarget) -> str:
     if target.sdists:
         built = ", ".join(sorted(sdist.name for sdist in target.sdists))
         lines.append(f"# Built by the installer from an sdist, with its own tools: {built}.")
+    lines += _of_base(target)
     for package in python_packages(target):
         lines.append(f"{package.name}=={package.version} \\")
         lines.append(f"    --hash=sha256:{package.sha256}")
@@ -54,6 +56,7 @@ def pylock(target: LockedTarget, locate: Locate) -> str:
     )
     lines = [
         f"# Made by `hps export pylock {target.name}` from hps.lock; addresses of this machine.",
+        *_of_base(target),
         _pair("lock-version", "1.0"),
         _pair("environments", [environment]),
         _pair("requires-python", f"=={version}.*"),
@@ -70,6 +73,15 @@ def pylock(target: LockedTarget, locate: Locate) -> str:
         lines += [_pair("name", package.file), _pair("url", locate(package))]
         lines += [f"size = {package.size}", f'hashes = {{sha256 = "{package.sha256}"}}']
     return "".join(f"{line}\n" for line in lines)
+
+
+def _of_base(target: LockedTarget) -> list[str]:
+    """A comment on what is asked for and not listed, for the base image has it already."""
+    used = [one for one in provided(target.base).values() if one.via]
+    if target.base is None or not used:
+        return []
+    told = ", ".join(sorted(f"{one.name}=={one.version}" for one in used))
+    return [f"# For the base image {target.base.reference}, which has: {told}."]
 
 
 def _pair(key: str, value: str | Sequence[str]) -> str:
