@@ -222,7 +222,7 @@ def _kept_projects(target: LockedTarget) -> list[BaseProject]:
     if target.base is None:
         return []
     scheme = Scheme.of(target.python_version, target.base.interpreter)
-    coming = {one.name for one in (*target.wheels, *target.sdists)}
+    coming = {wheel.name for wheel in target.wheels} | {sdist.name for sdist in target.sdists}
     gone = taken_away(target.base, coming, {scheme.purelib, scheme.platlib})
     return [one for one in target.base.python if one not in gone]
 
