@@ -1,15 +1,16 @@
-"""Every package is served by real Triton, and each of its operations answers through the full path.
+"""Every package answers at each of its operations; by real Triton, the full path.
 
-Only PaddleX's pipelines are replaced, at their one seam, by ones without networks. Packages are
-served several at a time, each with its own package.json and configuration; those whose models have
-the same names cannot be together.
+Only PaddleX's pipelines are replaced, at their one seam, by ones without networks. Triton serves
+several packages at a time, each with its own package.json and configuration; those whose models
+have the same names cannot be together. It serves those that have most models of all; the others
+are asked inside the image without it, unless HPS_EVERY_PACKAGE=1 has Triton serve them too.
 """
 
-import base64
 import importlib
 import json
-import tomllib
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,12 @@ import jsonschema  # type: ignore[import-untyped]  # it has no type hints
 import pytest
 
 from tests.e2e import inside_image
-from tests.e2e.ask_all_operations import kept
-from tests.e2e.requests_from_schema import fullest, smallest, wrong
-from tests.e2e.serving import JSON, Served, assemble, serving
+from tests.e2e.ask_every_package import CATALOGUE, JSON, PIPELINES, SEAM, asked
+from tests.e2e.serving import assemble, serving
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.network]
 
-SDK = inside_image.ROOT / "sdk"
-PIPELINES = json.loads((SDK / "schema" / "paddlex-3.7.2.json").read_text())["pipelines"]
-CATALOGUE = {
-    name: tomllib.loads((SDK / "pipelines" / name / "pipeline.toml").read_text())
-    for name in PIPELINES
-}
+EVERY = os.environ.get("HPS_EVERY_PACKAGE") == "1"
 OPERATIONS = [
     (name, operation["id"])
     for name, described in PIPELINES.items()
@@ -48,10 +43,9 @@ os.environ["HPS_PACKAGE"] = "/packages/{name}/package.json"
 """
 _ENVIRONMENT = {
     "HPS_SERVER_GRACE": "0",  # eight models take long to end in order; others test that
-    "HPS_SERVER_PIPELINE": "tests.e2e.fake_pipelines:create_pipeline",
+    "HPS_SERVER_PIPELINE": SEAM,
     "PYTHONPATH": f"/opt/hps:{inside_image.REPOSITORY}",
 }
-_NO_FILE = base64.b64encode(b"\0no file").decode()
 
 
 def groups() -> "list[dict[str, set[str]]]":
@@ -59,7 +53,7 @@ def groups() -> "list[dict[str, set[str]]]":
     found: list[dict[str, set[str]]] = []
     for name, described in CATALOGUE.items():
         models = {operation["model"] for operation in described["operations"]}
-        free = [group for group in found if not models & set().union(*group.values())]
+        free = [group for group in found if not models & models_of(group)]
         if not free:
             free = [{}]
             found += free
@@ -72,25 +66,47 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> "dict[tuple[str, str, s
     """What was answered, by pipeline, operation and request."""
     inside_image.prepare()
     folder = tmp_path_factory.mktemp("every")
-    packages = assemble(folder / "output")
-    assert packages.keys() == PIPELINES.keys()
+    by_triton = groups() if EVERY else [max(groups(), key=lambda each: len(models_of(each)))]
+    others = PIPELINES.keys() - set().union(*by_triton)
     with inside_image.work_folder() as work:
+        packages = assemble(work / "output")
+        assert packages.keys() == PIPELINES.keys()
         inside_image.run("tests/e2e/write_files.py", work, str(inside_image.WORK))
         files = json.loads((work / "files.json").read_text())
-    found: dict[tuple[str, str, str], JSON] = {}
-    for number, group in enumerate(groups()):
-        models = folder / f"models{number}"
-        options = ["--models", str(models)]
-        for name in group:
-            _put(packages[name], name, models)
-            options += ["--mount", f"{packages[name]}:/packages/{name}"]
-        for each in _ENVIRONMENT.items():
-            options += ["--env", "=".join(each)]
-        options += ["--mount", f"{inside_image.ROOT}:{inside_image.REPOSITORY}"]
-        with serving(options, log=folder / f"log{number}") as server:
-            for name in group:
-                found.update(_asked(server, name, files))
+        found = _without_triton(work, others)
+        for number, group in enumerate(by_triton):
+            chosen = {name: packages[name] for name in group}
+            found |= _by_triton(folder / f"models{number}", chosen, files)
     return found
+
+
+def models_of(group: "dict[str, set[str]]") -> set[str]:
+    return set().union(*group.values())
+
+
+def _without_triton(work: Path, names: "AbstractSet[str]") -> "dict[tuple[str, str, str], JSON]":
+    if not names:
+        return {}
+    script = "tests/e2e/ask_every_package.py"
+    inside_image.run(script, work, str(inside_image.WORK), *sorted(names))
+    answers = json.loads((work / "answers.json").read_text())
+    return {(name, operation, kind): envelope for name, operation, kind, envelope in answers}
+
+
+def _by_triton(
+    models: Path, packages: "Mapping[str, Path]", files: "Mapping[str, str]"
+) -> "dict[tuple[str, str, str], JSON]":
+    options = ["--models", str(models)]
+    for name, package in packages.items():
+        _put(package, name, models)
+        options += ["--mount", f"{package}:/packages/{name}"]
+    for each in _ENVIRONMENT.items():
+        options += ["--env", "=".join(each)]
+    options += ["--mount", f"{inside_image.ROOT}:{inside_image.REPOSITORY}"]
+    with serving(options, log=models.with_suffix(".log")) as server:
+        return {
+            key: envelope for name in packages for key, envelope in asked(server.infer, name, files)
+        }
 
 
 @pytest.mark.parametrize("kind", ["smallest", "fullest"])
@@ -135,45 +151,6 @@ def _put(package: Path, name: str, models: Path) -> None:
     for model in (package / "model_repo").iterdir():
         code = models / model.name / "1" / "model.py"
         code.write_text(_OWN.format(name=name) + code.read_text())
-
-
-def _asked(
-    server: Served, name: str, files: "Mapping[str, str]"
-) -> "Iterator[tuple[tuple[str, str, str], JSON]]":
-    """Ask one pipeline, its operations in PaddleX's order: an index is built before it is used."""
-    known: JSON = {}
-    catalogued = {each["id"]: each for each in CATALOGUE[name]["operations"]}
-    for operation in PIPELINES[name]["operations"]:
-        identity, schema = operation["id"], operation["request"]["schema"]
-        model, media = catalogued[identity]["model"], catalogued[identity].get("media")
-        values = _files(files[media]) | known if media else known
-        request = smallest(schema, "", values)
-        (envelope,) = server.infer(model, [json.dumps(request)])
-        yield (name, identity, "smallest"), envelope
-        known |= kept(envelope.get("result", {}))
-        batch = {
-            "fullest": fullest(schema, "", values),
-            "wrong": wrong(schema, request),
-            # The fullest: pictures of pages are read only when a document is to be written.
-            "no file": fullest(schema, "", known | _files(_NO_FILE) | _pages(known, _NO_FILE)),
-        }
-        said = server.infer(model, [json.dumps(each) for each in batch.values()])
-        for kind, envelope in zip(batch, said, strict=True):
-            yield (name, identity, kind), envelope
-
-
-def _files(data: str) -> JSON:
-    """What fields hold that hold a file."""
-    picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
-    content = [{"type": "text", "text": "What is this?"}, picture]
-    names = ("audio", "csv", "file", "image", "tar", "video")
-    return {**dict.fromkeys(names, data), "content": content}
-
-
-def _pages(known: "Mapping[str, Any]", data: str) -> JSON:
-    """The pages that are known, with another file for their pictures."""
-    pages = [page | {"markdownImages": {"a.png": data}} for page in known.get("pages", ())]
-    return {"pages": pages} if pages else {}
 
 
 def _described(name: str, operation: str) -> Any:

@@ -1,6 +1,6 @@
 """Neither requests nor reloads make a server grow.
 
-HPS_GROWTH=10000/100 asks and reloads so many times; 1,000 and 5 when it is not set.
+HPS_GROWTH=10000/100 asks and reloads so many times; 300 and 3 when it is not set.
 """
 
 import json
@@ -19,7 +19,7 @@ from tests.e2e.growth import Sample, trend
 
 _MODELS = "tests/e2e/models/make.py"
 _NAME = "image_classification"
-_REQUESTS, _RELOADS = (int(each) for each in os.environ.get("HPS_GROWTH", "1000/5").split("/"))
+_REQUESTS, _RELOADS = (int(each) for each in os.environ.get("HPS_GROWTH", "300/3").split("/"))
 _SECONDS = 600 + _REQUESTS + 60 * _RELOADS  # a bound for a run that hangs
 _BYTES = 24 << 20  # an allocator's noise in a process of 650 MB
 _NOISE = 2.0  # connections and their threads that happen to be there at a sample
