@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from hps.archive.paths import Limits
-from hps.build.image import Built, BuiltBase, BuiltLayer
+from hps.build.image import Built, BuiltBase
+from hps.build.proof import BuiltLayer
 from hps.digest import Blob, Digest
 from hps.errors import NotReproducibleError
 from hps.layer.index import IndexLine

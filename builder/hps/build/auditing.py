@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from hps.build.elf_audit import Audit, audit, rules
 from hps.build.elf_step import elf_step
 from hps.build.healing import healing
-from hps.build.image import Built, build, index_lines
+from hps.build.image import Built, build
+from hps.build.proof import index_lines
 from hps.build.workbench import Workbench
 from hps.layer.elf_image import ElfImage
 from hps.layer.elf_layer import Thing, read_things

@@ -4,7 +4,8 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hps.build.image import Built, index_lines
+from hps.build.image import Built
+from hps.build.proof import index_lines
 from hps.build.workbench import Workbench
 from hps.layer.index import IndexLine
 from hps.layer.whiteout import hidden, is_below

@@ -1,16 +1,21 @@
 """From a lock to an image: realise the planned layers, prove them, lay the image out."""
 
-import base64
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hps.build.base_config import foundation, inherited
-from hps.build.expectations import differing_weights
-from hps.build.functions import functions_of
-from hps.build.graph import Graph, PlannedLayer
+from hps.build.graph import Graph
 from hps.build.healing import healing
+from hps.build.proof import (
+    BuiltLayer,
+    check_facts,
+    check_functions,
+    check_plan,
+    check_wheels,
+    proved_layers,
+)
 from hps.build.redistribution import bound
 from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.trees import trees_step
@@ -20,10 +25,9 @@ from hps.config.target import ImageSettings
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Lender, Outputs
 from hps.digest import Blob, Digest
-from hps.errors import LockError, NotReproducibleError, StoreError
-from hps.layer.index import IndexLine, first_difference, read_index
+from hps.errors import StoreError
 from hps.lock.environment import with_environment
-from hps.lock.records import Layer, Lock, LockedBase, LockedTarget, Sdist
+from hps.lock.records import Lock, LockedBase, LockedTarget
 from hps.lock.stale import fresh_target
 from hps.oci.attachment import Attachment
 from hps.oci.documents import DOCUMENT_LIMIT
@@ -31,16 +35,6 @@ from hps.oci.image import Foundation, Image, assemble
 from hps.oci.index import index
 from hps.oci.layout_contents import Layout
 from hps.store.filesystem import may_only_read
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltLayer:
-    """One layer of a built image: its name, its tar, its index, and whether the lock knows it."""
-
-    name: str
-    blob: Blob
-    index: Blob
-    locked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +157,7 @@ def make(
     lock = bench.project.require_lock()
     locked = fresh_target(lock, name, bench.project.inputs(name))
     config = bench.project.target(name)
-    _check_facts(bench, lock, locked)
+    check_facts(bench, lock, locked)
     graph = Graph(locked, config, lock.source_date_epoch)
     check_functions(lock)
     check_plan(locked, graph.layers)
@@ -179,9 +173,9 @@ def make(
     lent = None if again else bench.lent(locked, graph)
     done = realise(bench, locked, steps, again=again, doubted=unproved, lender=lent)
     check_wheels(locked, graph, done)
-    layers = list(_proved(bench, locked, graph.layers, done))
+    layers = list(proved_layers(bench, locked, graph.layers, done))
     if trees:
-        layers.append(_layer("trees", done[trees], locked=False))
+        layers.append(BuiltLayer.of("trees", done[trees], locked=False))
     below, settings = _foundation(bench, locked, config.image)
     settings = with_environment(settings, locked.layers, locked.base)
     image = assemble(
@@ -263,129 +257,6 @@ def realise(
     if survey.make and locked.base:  # its tree may be gone, and is made of these again
         bench.fetch(locked.name, locked.base.artifacts())
     return scheduler.realise(steps, doubted=doubted)
-
-
-def _check_facts(bench: Workbench, lock: Lock, locked: LockedTarget) -> None:
-    """What a lock repeats of hps.toml must be what the lock's own inputs say (LockError)."""
-    config = bench.project.target(locked.name)
-    said = (lock.source_date_epoch, locked.platform, locked.python_version)
-    meant = (
-        bench.project.config.lock.source_date_epoch,
-        config.platform,
-        config.python_version,
-    )
-    if said != meant:
-        raise LockError(
-            f"hps.lock contradicts itself about the target {locked.name}",
-            expected=meant,
-            got=said,
-            hint="it was tampered with: take it back from your history, or hps lock",
-        )
-
-
-def check_wheels(locked: LockedTarget, graph: Graph, done: Mapping[Step, Outputs]) -> None:
-    """Compare the wheels that sdists became with the lock, as far as they were looked at."""
-    for sdist in locked.sdists:
-        if graph.sdists[sdist.name] in done:
-            check_wheel(sdist, done[graph.sdists[sdist.name]])
-
-
-def check_wheel(sdist: Sdist, outputs: Outputs) -> None:
-    """Compare the wheel that an sdist became with the lock; raises NotReproducibleError."""
-    if outputs["wheel"].digest.hex != sdist.wheel_sha256:
-        raise NotReproducibleError(
-            f"{sdist.file} became another wheel than hps.lock says",
-            expected=f"sha256:{sdist.wheel_sha256}",
-            got=outputs["wheel"].digest,
-            hint="its build may depend on the time or the machine: look at its build code, or "
-            "choose another version",
-        )
-
-
-def check_functions(lock: Lock) -> None:
-    """Compare the versions of the layer functions; raises LockError when they differ."""
-    known = functions_of(lock.targets)
-    if dict(lock.functions) == known:
-        return
-    names = sorted(lock.functions.keys() | known.keys())
-    raise LockError(
-        "hps.lock was made with other layer functions than this hps has",
-        details=tuple(
-            f"{name}: lock {lock.functions.get(name, 'none')}, hps {known.get(name, 'none')}"
-            for name in names
-            if lock.functions.get(name) != known.get(name)
-        ),
-        hint="hps lock, or use the version of hps that made the lock",
-    )
-
-
-def check_plan(locked: LockedTarget, layers: Sequence[PlannedLayer]) -> None:
-    """Compare the plan of the lock with the one that its artifacts give.
-
-    Raises:
-        LockError: they differ: another version of hps made the lock, or it was tampered with.
-    """
-    old = [(one.name, one.kind, one.members) for one in locked.layers]
-    new = [(one.name, one.kind, one.members) for one in layers]
-    if old == new:
-        return
-    differing = [f"the lock has {one[0]} ({one[1]})" for one in old if one not in new]
-    differing += [f"hps makes {one[0]} ({one[1]})" for one in new if one not in old]
-    raise LockError(
-        f"hps.lock plans other layers for {locked.name} than this hps makes",
-        details=tuple(differing[:10]),
-        hint="the lock was made by another version of hps: hps lock",
-    )
-
-
-def _proved(
-    bench: Workbench,
-    locked: LockedTarget,
-    plan: Sequence[PlannedLayer],
-    done: Mapping[Step, Outputs],
-) -> Iterator[BuiltLayer]:
-    """The layers in order, each compared with the lock."""
-    for expected, layer in zip(locked.layers, plan, strict=True):
-        made = _layer(layer.name, done[layer.step], locked=True)
-        if made.blob.digest != expected.digest:
-            raise _difference(bench, expected, made)
-        if expected.kind == "weights":
-            _check_weights(locked, expected, index_lines(bench, made.index.digest))
-        yield made
-
-
-def _check_weights(locked: LockedTarget, layer: Layer, lines: Sequence[IndexLine]) -> None:
-    """Compare the files of a layer of weights with those that the lock lists (LockError)."""
-    if differing := differing_weights(locked, layer, lines):
-        raise LockError(
-            f"hps.lock lists other files of the weights {layer.members[0]} than its layer holds",
-            details=tuple(sorted(differing)[:10]),
-            hint="it was tampered with: take it back from your history, or hps lock",
-        )
-
-
-def _layer(name: str, outputs: Outputs, *, locked: bool) -> BuiltLayer:
-    return BuiltLayer(name, outputs["layer"], outputs["index"], locked)
-
-
-def _difference(bench: Workbench, expected: Layer, made: BuiltLayer) -> NotReproducibleError:
-    lines = index_lines(bench, made.index.digest)
-    path = first_difference(base64.b64decode(expected.paths), lines)
-    where = f"first path that differs: /{path}" if path else "the paths agree, the tar does not"
-    return NotReproducibleError(
-        f"layer {expected.name} came out as something else than hps.lock says",
-        expected=expected.digest,
-        got=made.blob.digest,
-        details=(where,),
-        hint="`hps build --check` tells whether this machine gives the same twice; if it does, "
-        "hps.lock is wrong: hps lock",
-    )
-
-
-def index_lines(bench: Workbench, digest: Digest) -> list[IndexLine]:
-    """The index of a layer, from the store."""
-    with bench.store.open(digest) as file:
-        return list(read_index(file))
 
 
 def _hashed(bench: Workbench, layout: Path) -> Callable[[Digest], Path]:

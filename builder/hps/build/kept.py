@@ -6,6 +6,8 @@ what was published since, and that is what `--upgrade` is for.
 
 import difflib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -23,6 +25,23 @@ _DEBIAN = (
 _PYTHON = ("python.index", "python.sdists", "python.prerelease")
 _SHARED = ("sources.debian.",)
 _TIMES = ("requirements", "lock.as-of", "lock.source-date-epoch")
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Which pins of the old lock are not kept: all, or those of some packages."""
+
+    everything: bool = False
+    packages: frozenset[str] = frozenset()
+
+    def choice(self) -> Literal["none", "all"] | frozenset[str]:
+        """In the words of the resolvers."""
+        return "all" if self.everything else (self.packages or "none")
+
+    def names(self, project: str) -> bool:
+        """Whether a Python project is chosen anew, however its name is spelled."""
+        asked = {canonicalize_name(name) for name in self.packages}
+        return self.everything or canonicalize_name(project) in asked
 
 
 def keeps_debs(old: LockedTarget, now: Mapping[str, str], upgraded: Collection[str]) -> bool:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from hps.build.functions import functions_of
-from hps.build.locking import Upgrade, make_lock
+from hps.build.kept import Upgrade
+from hps.build.locking import make_lock
 from hps.build.resolvers import Choice, collectors
 from hps.build.workbench import Workbench
 from hps.lock.records import Lock

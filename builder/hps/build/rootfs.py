@@ -7,7 +7,8 @@ from pathlib import Path
 from hps import canonical
 from hps.build.base_tree import base_tree, document_of, fill, linked, made
 from hps.build.healing import healing
-from hps.build.image import Built, BuiltLayer, build
+from hps.build.image import Built, build
+from hps.build.proof import BuiltLayer
 from hps.build.workbench import Workbench
 from hps.digest import Digest
 from hps.layer.unpack import unpack

@@ -2,7 +2,8 @@
 
 from hps.build.graph import Graph
 from hps.build.healing import healing
-from hps.build.image import check_functions, check_plan, check_wheels, realise
+from hps.build.image import realise
+from hps.build.proof import check_functions, check_plan, check_wheels
 from hps.build.redistribution import bound
 from hps.build.sbom_step import SBOM_LIMIT, sbom_step
 from hps.build.workbench import Workbench

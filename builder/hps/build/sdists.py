@@ -12,7 +12,8 @@ from packaging.requirements import Requirement as ParsedRequirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from hps.build.graph import Graph
-from hps.build.image import check_wheel, realise
+from hps.build.image import realise
+from hps.build.proof import check_wheel
 from hps.build.workbench import Workbench
 from hps.build.writing import scratch
 from hps.config.target import Target

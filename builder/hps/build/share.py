@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hps.build.expectations import expectations
 from hps.build.graph import Graph
-from hps.build.image import check_functions, check_plan
+from hps.build.proof import check_functions, check_plan
 from hps.build.redistribution import held_steps, leaving
 from hps.build.sharing import Asked, Chosen, Sharing
 from hps.build.workbench import Workbench

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hps.build.elf_step import elf_step
 from hps.build.graph import PlannedLayer
-from hps.build.image import index_lines
+from hps.build.proof import index_lines
 from hps.build.workbench import Workbench
 from hps.config.platforms import base_name
 from hps.config.target import Target

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hps.build.locking import Upgrade, unused_note
+from hps.build.kept import Upgrade
+from hps.build.locking import unused_note
 from hps.build.project import CONFIG, Project, write_atomically
 from hps.build.rc_locking import lock_targets
 from hps.build.resolvers import Choice

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hps.build.image import Built, build, index_lines
+from hps.build.image import Built, build
+from hps.build.proof import index_lines
 from hps.build.workbench import Workbench
 from hps.digest import Digest
 from hps.errors import LockError

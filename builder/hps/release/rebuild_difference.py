@@ -10,7 +10,8 @@ from typing import Any
 
 from hps import canonical
 from hps.archive.paths import Limits
-from hps.build.image import Built, BuiltLayer
+from hps.build.image import Built
+from hps.build.proof import BuiltLayer
 from hps.digest import Digest
 from hps.errors import HpsError, NotReproducibleError
 from hps.layer.index import IndexLine
