@@ -177,8 +177,23 @@ class BaseImage:
         return (self.config, *(one.data for one in self.layers))
 
 
-def push(registry: RegistryClient, image: BaseImage, tag: str, *, indexed: bool = True) -> Digest:
-    """Put an image there; gives the digest that the tag names."""
+def push(
+    registry: RegistryClient,
+    image: BaseImage,
+    tag: str,
+    *,
+    indexed: bool = True,
+    others: Sequence[BaseImage] = (),
+) -> Digest:
+    """Put an image there; gives the digest that the tag names.
+
+    Args:
+        registry: the repository.
+        image: what the tag is to name.
+        tag: of it.
+        indexed: by an index, with an attestation.
+        others: images for other platforms, which are there; the index lists them too.
+    """
     for data in (*image.blobs(), b"{}"):
         registry.upload(Blob(Digest.of(data), len(data)), partial(io.BytesIO, data))
     if not indexed:
@@ -194,7 +209,7 @@ def push(registry: RegistryClient, image: BaseImage, tag: str, *, indexed: bool 
     }
     attestation = ManifestDocument(MANIFEST_TYPE, canonical.dumps(empty))
     registry.put(attestation)
-    document = image.index().as_json()
+    document = image.index(*others).as_json()
     document["manifests"][-1] |= descriptor(attestation.data, MANIFEST_TYPE)
     index = ManifestDocument(image.index().media_type, canonical.dumps(document))
     registry.put(index, tag)

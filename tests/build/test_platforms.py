@@ -3,7 +3,16 @@
 import pytest
 
 from hps.build.platforms import differing, earlier, groups
-from hps.lock.records import Deb, Lock, LockedArchive, LockedTarget, Resolver, Wheel
+from hps.lock.records import (
+    BaseProject,
+    Deb,
+    Lock,
+    LockedArchive,
+    LockedTarget,
+    Resolver,
+    Wheel,
+)
+from tests.lock.test_base_image import BASE
 
 RESOLVER = Resolver(name="uv", version="1", flags=())
 
@@ -97,3 +106,17 @@ def test_other_versions_on_another_platform_are_told() -> None:
         "cpu: archive tool is tool-a.tar on linux/amd64, tool-b.tar on linux/arm64",
     )
     assert differing([amd]) == differing([]) == ()
+
+
+def test_a_package_of_a_base_image_counts_where_it_is_used() -> None:
+    folder = "usr/lib/python3/dist-packages"
+    has = [
+        BaseProject(name="numpy", version="1.24", folder=folder, via=("app.in",)),
+        BaseProject(name="scipy", version="1.0", folder=folder),
+    ]
+    base = BASE.model_copy(update={"python": tuple(has)})
+    amd = target("cpu@amd64", base=base)
+    wheels = (wheel("numpy", "2.0"), wheel("scipy", "2.0"))
+    assert differing([amd, target("cpu@arm64", "linux/arm64", wheels=wheels)]) == (
+        "cpu: Python numpy is 1.24 on linux/amd64, 2.0 on linux/arm64",
+    )

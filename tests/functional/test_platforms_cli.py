@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from hps.digest import Digest
+from hps.layer.deb_layer import LocalDeb
 from hps.lock import text
 from hps.lock.records import LockedTarget
 from hps.oci.archive_files import ArchiveFiles
@@ -21,6 +23,7 @@ from hps.oci.attachment import fallback_tag
 from hps.oci.index import ImageIndex, platform_index
 from hps.oci.layout import write_layout
 from hps.oci.layout_reading import layout_faults, open_layout
+from tests.build.base_lab import BaseImage, BaseLaboratory, Packed, debs_layer, push
 from tests.build.laboratory import BIG, UNUSED, Laboratory, copy_store, copy_tree, sdist, wheel
 from tests.layer.wheels import contents, metadata, packed
 from tests.lock.indexes import HAS_APT, Index
@@ -503,3 +506,52 @@ def test_docker_as_the_sandbox_emulates_too(lab: Laboratory, docker_host: str) -
         *done.err.splitlines()
     }
     assert done.out.split()[0] == str(read(lab).images[1].digest)
+
+
+def based_image(lab: Laboratory, one: LockedTarget, spool: Path) -> BaseImage:
+    """A base image of the Debian packages of a target."""
+    spool.mkdir()
+    debs = [
+        LocalDeb(deb.name, deb.architecture, deb.version, lab.blob(deb.digest)) for deb in one.debs
+    ]
+    tar = Packed.of(debs_layer(debs, spool), "+gzip")
+    return BaseImage((tar,), architecture=one.platform.partition("/")[2])
+
+
+def test_each_platform_takes_its_own_manifest_of_a_base_image(
+    lab: Laboratory, tmp_path: Path, base_registry: tuple[RegistryServer, Path]
+) -> None:
+    """And its own Python of the base makes bytecode, here and emulated; one index lists both."""
+    server, credentials = base_registry
+    assert server.authority is not None
+    amd, arm = (based_image(lab, one, tmp_path / one.name) for one in lab.lock.targets)
+    lab.environment |= {
+        "HPS_REGISTRY_HUB": f"https://{server.host}",
+        "HPS_REGISTRY_CA": str(server.authority.path),
+        "DOCKER_CONFIG": str(credentials),
+    }
+    over = BaseLaboratory(lab.folder, lab.store, lab.index, registry=server, docker=credentials)
+    with over.client() as registry:
+        push(registry, arm, "arm")
+        named = push(registry, amd, "both", others=(arm,))
+    before, _, after = lab.config.read_text().partition("[targets.cpu.debian]")
+    before = before.replace(
+        '[sources.debian.os]\nsuites = ["bookworm"]', "[sources.registries.hub]"
+    )
+    base = '[targets.cpu.base]\nimage = "hub/team/os:both"\n\n[targets.cpu.python]'
+    lab.config.write_text(before + base + after.partition("[targets.cpu.python]")[2])
+    lab.run("lock")
+    found = [one.base for one in lab.lock.targets]
+    assert [one and (one.index, one.manifest) for one in found] == [
+        (named.hex, one.manifest.digest.hex) for one in (amd, arm)
+    ]
+    assert [one.debs for one in lab.lock.targets] == [(), ()]
+    lab.run("build", "--frozen", "--offline")
+    images = read(lab).images
+    assert [one.platform for one in images] == [AMD, "linux/arm64/v8"]
+    for image, made, target in zip(images, (amd, arm), lab.lock.targets, strict=True):
+        lowest = [Digest.of(layer.data) for layer in made.layers]
+        ours = [layer.digest for layer in target.layers]
+        assert [layer.digest for layer in image.layers][:-1] == lowest + ours  # then the trees
+    done = lab.run("run", "cpu", "--port", "0", "--platform", ARM)
+    assert done.out == "aarch64 aarch64\nstarted by it\n"

@@ -11,6 +11,7 @@ from hps.build.healing import healing
 from hps.build.image import Attest, Built, Made, Proved, build, lay_out, make, root
 from hps.build.workbench import Workbench
 from hps.config.platforms import base_name
+from hps.lock.base_image import provided
 from hps.lock.records import Lock, LockedTarget
 from hps.oci.attachment import Attachment
 from hps.oci.index import ImageIndex, platform_index
@@ -122,6 +123,8 @@ def differing(targets: Iterable[LockedTarget]) -> tuple[str, ...]:
             packages = [("Debian package", one.name, one.version) for one in target.debs]
             packages += [("Python", one.name, one.version) for one in target.wheels]
             packages += [("Python", one.name, one.version) for one in target.sdists]
+            used = [one for one in provided(target.base).values() if one.via]
+            packages += [("Python", one.name, one.version) for one in used]
             packages += [("archive", one.name, one.version or one.file) for one in target.archives]
             for kind, package, version in packages:
                 versions.setdefault((kind, package), {})[target.platform] = version
