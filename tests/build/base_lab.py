@@ -396,9 +396,9 @@ class BaseLaboratory(Laboratory):
         assert not done.stderr, done.stderr
         return done.stdout
 
-    def push(self, image: BaseImage, tag: str = "1", **how: bool) -> Digest:
+    def push(self, image: BaseImage, tag: str = "1", *, indexed: bool = True) -> Digest:
         with self.client() as registry:
-            return push(registry, image, tag, **how)
+            return push(registry, image, tag, indexed=indexed)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """`hps lock --resolver pip-tools` as a process: what it writes, keeps, forgets and survives."""
 
+import os
 import shutil
 import signal
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hps.lock.records import Package
+from tests.build.base_lab import BaseLaboratory
 from tests.build.laboratory import Laboratory
 from tests.servers import silence
 
@@ -156,3 +158,42 @@ def test_docker_is_as_good_a_sandbox(rc_lab: Laboratory, docker_host: str) -> No
     done = rc_lab.run("lock", "--resolver", "pip-tools", "--sandbox", "docker", "cpu")
     assert "pip-compile" in done.err
     assert rc_lab.lock_path.read_bytes() == first
+
+
+OVER_BASE = """
+[sources.python.default]
+
+[sources.python.tools]
+
+[targets.rc-cpu]
+python-version = "3.11"
+
+[targets.rc-cpu.base]
+image = "hub/team/os:1"
+
+[targets.rc-cpu.python]
+index = "tools"
+requirements = ["rc.in"]
+"""
+
+
+def test_over_a_base_image(base_lab: BaseLaboratory) -> None:
+    """pip-compile runs by the base's Python, and prefers what the base has, as uv does."""
+    lab = base_lab
+    lab.config.write_text(lab.config.read_text() + OVER_BASE)
+    (lab.folder / "rc.in").write_text("pip-tools>=7.6\npip>=26.0\n")
+    lab.environment = {**os.environ, **lab.environment}
+    image = lab.image()
+    lab.run("lock")
+    lab.add_wheel("base", "1.5")
+    done = lab.run("lock", "--resolver", "pip-tools", "cpu")
+    assert "locking rc-cpu first" not in done.err  # it is locked as hps.toml asks
+    assert "rc-cpu: pip-compile" in done.err
+    target = lab.lock.target("cpu")
+    assert target
+    assert target.base
+    assert lab.lock.resolver_of(target).name == "pip-tools"
+    assert [(one.name, one.version) for one in target.wheels] == [("app", "1.0")]
+    assert {one.name: one.via for one in target.base.python} == {"app": (), "base": ("app",)}
+    lab.run("build", "--frozen", "cpu")
+    assert lab.image() == image
