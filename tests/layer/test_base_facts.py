@@ -133,7 +133,39 @@ def test_what_goes_with_a_package(tmp_path: Path) -> None:
     ]
 
 
-def test_a_package_without_a_record_stays(tmp_path: Path) -> None:
+def test_of_a_package_without_a_record_goes_what_it_says_of_itself(tmp_path: Path) -> None:
+    """Else Python would find two versions of it."""
+    project(tmp_path, LOCAL, "tool", "1.0")
+    project(tmp_path, LOCAL, "other", "1.0")
+    write(tmp_path, f"{LOCAL}/tool.py")
+    assert recorded(ImageRoot(tmp_path), LOCAL, "tool") == [f"{LOCAL}/tool-1.0.dist-info"]
+
+
+def test_what_older_installers_left(tmp_path: Path) -> None:
+    """An egg-info: a folder with its own list of files, or a single file."""
+    text = "Metadata-Version: 1.1\nName: {}\nVersion: 1.0\n"
+    write(tmp_path, f"{LOCAL}/tool-1.0.egg-info/PKG-INFO", text.format("tool"))
+    listed = "../tool/__init__.py\nPKG-INFO\n../../../../bin/tool\n../../../../../../etc/passwd\n"
+    write(tmp_path, f"{LOCAL}/tool-1.0.egg-info/installed-files.txt", listed)
+    write(tmp_path, f"{LOCAL}/tool/__init__.py")
+    write(tmp_path, "usr/local/bin/tool")
+    write(tmp_path, "etc/passwd")
+    write(tmp_path, f"{LOCAL}/single-1.0.egg-info", text.format("single"))
+    write(tmp_path, f"{LOCAL}/single.py")
+    root = ImageRoot(tmp_path)
+    assert recorded(root, LOCAL, "tool") == [
+        "usr/local/bin/tool",
+        f"{LOCAL}/tool",
+        f"{LOCAL}/tool-1.0.egg-info",
+    ]
+    assert recorded(root, LOCAL, "single") == [f"{LOCAL}/single-1.0.egg-info"]
+
+
+def test_a_record_with_nonsense(tmp_path: Path) -> None:
+    """An open quote, a line without end: what can be read of it goes."""
     project(tmp_path, LOCAL, "tool", "1.0")
     write(tmp_path, f"{LOCAL}/tool.py")
-    assert recorded(ImageRoot(tmp_path), LOCAL, "tool") == []
+    text = f'"open,,\n{"x" * (1 << 20)},,\n,,\n\ntool.py,sha256=x,1\n'
+    write(tmp_path, f"{LOCAL}/tool-1.0.dist-info/RECORD", text)
+    found = recorded(ImageRoot(tmp_path), LOCAL, "tool")
+    assert found == [f"{LOCAL}/tool-1.0.dist-info", f"{LOCAL}/tool.py"]

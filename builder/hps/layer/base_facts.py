@@ -18,6 +18,7 @@ from hps.layer.image_root import ImageRoot
 _GLIBC = re.compile(r"(?:\d+:)?(\d+)\.(\d+)")
 _DISTRIBUTION = re.compile(r"[^/]+\.(?:dist-info/METADATA|egg-info/PKG-INFO|egg-info)")
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
+_LINE = 1 << 14  # characters; a path has at most 4096 bytes, and a RECORD says a digest behind it
 _HEAD = 1 << 16  # bytes of a METADATA that its first fields are in
 
 
@@ -92,23 +93,26 @@ def _named(metadata: bytes) -> tuple[str, str] | None:
 
 
 def recorded(root: ImageRoot, folder: str, name: str) -> list[str]:
-    """What goes away with an installed package, by its RECORD; [] without one.
+    """What goes away with an installed package: what it says of itself, and what it lists.
 
+    The lists are RECORD, and `installed-files.txt` of older installers. Without one its other files
+    stay, as nothing tells which they are: where the new one brings them too, that is a conflict.
     Files outside of the folder (scripts) go too, and so do bytecode of what goes and folders that
     would be empty; what is neither in the folder nor below /usr/local stays.
     """
     found: list[str] = []
-    for path in root.files(folder, "RECORD"):
-        info, _, file = path.removeprefix(f"{folder}/").rpartition("/")
-        if file != "RECORD" or not info.endswith(".dist-info") or "/" in info:
+    for path in root.files(folder):
+        if not _DISTRIBUTION.fullmatch(path.removeprefix(f"{folder}/")):
             continue
-        metadata = root.read(f"{folder}/{info}/METADATA") or b""
-        named = _named(metadata[:_HEAD])
+        named = _named((root.read(path) or b"")[:_HEAD])
         if named is None or named[0] != name:
             continue
-        text = (root.read(path) or b"").decode("utf-8", "replace")
-        found += [place for line in text.splitlines() if (place := _recorded(folder, line))]
-        found += [one for one in root.files(f"{folder}/{info}") if one not in found]
+        info = posixpath.dirname(path)
+        found += [path] if info == folder else root.files(info)
+        rows = [row for line in _lines(root, f"{info}/RECORD") for row in csv.reader([line])]
+        found += [place for row in rows if (place := _place(folder, row))]
+        listed = _lines(root, f"{info}/installed-files.txt")
+        found += [place for line in listed if (place := _place(info, [line]))]
     safe = ("usr/local/", f"{folder}/")  # a RECORD must not lead to what is somebody else's
     gone = {one for one in found if one.startswith(safe) and root.holds(one)}
     gone |= {compiled for one in gone for compiled in _bytecode(root, one)}
@@ -143,11 +147,15 @@ def _above(path: str, folder: str) -> Iterator[str]:
         yield path
 
 
-def _recorded(folder: str, line: str) -> str | None:
-    for row in csv.reader([line]):
-        place = posixpath.normpath(posixpath.join("/", folder, row[0])) if row else "/"
-        return place.lstrip("/") or None
-    return None
+def _lines(root: ImageRoot, path: str) -> list[str]:
+    """The lines of a list of files; none that is too long for a path, which csv would refuse."""
+    text = (root.read(path) or b"").decode("utf-8", "replace")
+    return [line for line in text.splitlines() if len(line) < _LINE]
+
+
+def _place(folder: str, row: list[str]) -> str | None:
+    place = posixpath.normpath(posixpath.join("/", folder, row[0])) if row else "/"
+    return place.lstrip("/") or None
 
 
 def _numbers(root: ImageRoot, path: str) -> list[list[str]]:
