@@ -97,6 +97,27 @@ def test_built_again_the_same_bytes_lie_beside_the_image(lab: Laboratory, keys: 
     assert (lab.layout / "index.json").read_bytes() == before
 
 
+def test_who_only_looks_or_runs_takes_no_signature_away(lab: Laboratory, keys: Path) -> None:
+    """These build what is not there; the key need not be at hand for them."""
+    lab.run("build", "--key", "release")
+    index = (lab.layout / "index.json").read_bytes()
+    lab.run("why", "/usr/bin/python3.11")
+    lab.run("run", "cpu", "--entrypoint", "/usr/bin/python3.11 -c pass")
+    assert (lab.layout / "index.json").read_bytes() == index
+    lab.edit("print('serving')", "print('new')", lab.folder / "server" / "main.py")
+    lab.run("why", "/usr/bin/python3.11")  # another image: nobody has signed that one
+    assert not open_layout(lab.layout).attachments
+    lab.edit("print('new')", "print('serving')", lab.folder / "server" / "main.py")
+    lab.run("build", "--key", "release")
+    blob = next((lab.layout / "blobs" / "sha256").iterdir())
+    blob.unlink()  # what is not whole is laid out anew
+    lab.run("why", "/usr/bin/python3.11")
+    check_layout(lab.layout)
+    lab.run("build", "--key", "release")
+    lab.run("build", "--unsigned")  # who builds says what there shall be
+    assert not open_layout(lab.layout).attachments
+
+
 def test_another_key_signs_anew(lab: Laboratory, keys: Path) -> None:
     lab.run("build", "--key", "release")
     lab.run("key", "generate", "other", "--no-passphrase")

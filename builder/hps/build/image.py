@@ -25,7 +25,7 @@ from hps.config.target import ImageSettings
 from hps.derivation.record import Step
 from hps.derivation.scheduler import Lender, Outputs
 from hps.digest import Blob, Digest
-from hps.errors import StoreError
+from hps.errors import HpsError, StoreError
 from hps.lock.environment import with_environment
 from hps.lock.records import Lock, LockedBase, LockedTarget
 from hps.lock.stale import fresh_target
@@ -33,7 +33,8 @@ from hps.oci.attachment import Attachment
 from hps.oci.documents import DOCUMENT_LIMIT
 from hps.oci.image import Foundation, Image, assemble
 from hps.oci.index import index
-from hps.oci.layout_contents import Layout
+from hps.oci.layout_contents import Layout, Named
+from hps.oci.layout_reading import layout_faults, open_layout
 from hps.store.filesystem import may_only_read
 
 
@@ -96,6 +97,7 @@ def build(
     verify: bool = False,
     output: Path | None = None,
     attest: Attest | None = None,
+    unsigned: bool = False,
 ) -> Built:
     """Build one target from hps.lock; nothing is resolved.
 
@@ -111,7 +113,8 @@ def build(
         again: make every layer anew from its artifacts and compare.
         verify: hash every layer, also those that are laid out already.
         output: where the layout goes instead of `.hps/images/NAME`.
-        attest: signs the image and says what it is; without it the image is unsigned.
+        attest: signs the image and says what it is.
+        unsigned: where nobody signs, signatures of the same image that are laid out go.
 
     Raises:
         LockStaleError: hps.toml says something else than the lock was made from.
@@ -123,7 +126,8 @@ def build(
     def work(healed: bool) -> Built:
         one = make(bench, name, again=again, verify=verify, signed=attest is not None)
         attachments = tuple(attest(one.proved)) if attest and one.proved else ()
-        changed = lay_out(bench, folder, Layout((one.image,), attachments), healed=healed)
+        layout = Layout((one.image,), attachments)
+        changed = lay_out(bench, folder, layout, healed=healed, unsigned=unsigned)
         rooted = root(bench, one, changed=changed)
         settings, layers = one.settings, one.layers
         return Built(
@@ -207,7 +211,9 @@ def _foundation(
     return foundation(locked.base, config), inherited(settings, locked.base, config)
 
 
-def lay_out(bench: Workbench, folder: Path, layout: Layout, *, healed: bool) -> bool:
+def lay_out(
+    bench: Workbench, folder: Path, layout: Layout, *, healed: bool, unsigned: bool = False
+) -> bool:
     """Write a layout, unless it is there; whether it had to be written.
 
     Args:
@@ -215,14 +221,32 @@ def lay_out(bench: Workbench, folder: Path, layout: Layout, *, healed: bool) -> 
         folder: of the layout.
         layout: what it shall hold.
         healed: whether a blob was damaged: it was so in the layout too, they are one file.
+        unsigned: of the same images, signatures that are laid out go when the layout has none.
     """
     if not healed and _is_there(folder, layout):
         return False
+    if not (healed or unsigned or layout.attachments) and whole_layout(folder, layout.names):
+        return False  # signed earlier, by keys that need not be at hand now
     from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
 
     hashed = _hashed(bench, folder)
     write_layout(folder, layout.images, hashed, layout.attachments, layout.indexes)
     return True
+
+
+def whole_layout(folder: Path, names: Sequence[Named]) -> Layout | None:
+    """A layout, if it holds these and nothing else; sizes are compared, bytes are not.
+
+    Args:
+        folder: of the layout.
+        names: what it has to list, as `Layout.names` has it.
+    """
+    try:
+        layout = open_layout(folder)
+        whole = layout.names == tuple(names) and not layout_faults(folder, layout, hashed=False)
+    except HpsError:
+        return None  # then it is written anew
+    return layout if whole else None
 
 
 def root(bench: Workbench, one: Made, *, changed: bool) -> bool:

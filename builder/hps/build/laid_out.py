@@ -5,15 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from hps.build.healing import healing
-from hps.build.image import make
+from hps.build.image import make, whole_layout
 from hps.build.platforms import Attesting, build_group
 from hps.build.workbench import Workbench
 from hps.config.platforms import base_name
-from hps.digest import Digest
-from hps.errors import HpsError
 from hps.oci.index import platform_index
 from hps.oci.layout_contents import Layout
-from hps.oci.layout_reading import layout_faults, open_layout
 from hps.trust.evidence import evidence_of
 
 
@@ -60,22 +57,10 @@ def _found(bench: Workbench, names: Sequence[str], folder: Path, *, verify: bool
             wanted = platform_index(bench.project.reference(names[0]), unnamed).digest
         if healed:  # what was damaged in the store is so in the layout too: they are one file
             return None
-        return _holding(folder, wanted, bench.project.reference(names[0]))
+        return whole_layout(folder, [(wanted, bench.project.reference(names[0]))])
 
     with bench.store.session():
         return healing(bench, work)
-
-
-def _holding(folder: Path, wanted: Digest, name: str) -> Layout | None:
-    """The layout, if it holds this and nothing else; sizes are compared, bytes are not."""
-    try:
-        layout = open_layout(folder)
-        listed = [(one.digest, one.reference) for one in layout.images]
-        listed += [(one.digest, one.reference) for one in layout.indexes]
-        whole = listed == [(wanted, name)] and not layout_faults(folder, layout, hashed=False)
-    except HpsError:
-        return None  # then it is written anew
-    return layout if whole else None
 
 
 def _is_signed(layout: Layout) -> bool:

@@ -57,6 +57,7 @@ def build_group(
     verify: bool = False,
     output: Path | None = None,
     attest: Attesting | None = None,
+    unsigned: bool = False,
 ) -> Built | BuiltIndex:
     """Build one target for one or several of its platforms; see `hps.build.image.build`.
 
@@ -67,10 +68,19 @@ def build_group(
         verify: hash every layer, also those that are laid out already.
         output: where the layout goes instead of `.hps/images/NAME`.
         attest: signs; of an index each image is signed, and the index itself.
+        unsigned: where nobody signs, signatures of the same image that are laid out go.
     """
     if len(names) == 1:
         signer = attest.image if attest else None
-        return build(bench, names[0], again=again, verify=verify, output=output, attest=signer)
+        return build(
+            bench,
+            names[0],
+            again=again,
+            verify=verify,
+            output=output,
+            attest=signer,
+            unsigned=unsigned,
+        )
     target = base_name(names[0])
     folder = output or bench.project.layout_path(target)
 
@@ -82,7 +92,7 @@ def build_group(
         proofs = [one.proved for one in images if one.proved]
         attachments = tuple(attest.index(index, proofs)) if attest else ()
         layout = Layout((), attachments, (index,))
-        changed = lay_out(bench, folder, layout, healed=healed)
+        changed = lay_out(bench, folder, layout, healed=healed, unsigned=unsigned)
         rooted = [root(bench, one, changed=changed) for one in images]
         return BuiltIndex(target, index, tuple(images), attachments, folder, changed, all(rooted))
 

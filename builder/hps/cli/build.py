@@ -129,7 +129,15 @@ def _build(
     attest = signing_with(signer, bench) if signer else None
     before = _look(bench)
     results = [
-        build_group(bench, one, again=check, verify=bool(archive), output=layout, attest=attest)
+        build_group(
+            bench,
+            one,
+            again=check,
+            verify=bool(archive),
+            output=layout,
+            attest=attest,
+            unsigned=attest is None,
+        )
         for one in asked.values()
     ]
     changed = any(one.changed for one in results)

@@ -12,6 +12,8 @@ from hps.oci.attachment import Attachment
 from hps.oci.image import Image, docker_manifest
 from hps.oci.index import ImageIndex, index
 
+Named = tuple[Digest, str | None]  # an image or index, and its name in `index.json`
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -31,6 +33,12 @@ class Layout:
     def listed(self) -> tuple[Digest, ...]:
         """Of indexes and images that `index.json` lists itself."""
         return (*(one.digest for one in self.indexes), *(one.digest for one in self.images))
+
+    @property
+    def names(self) -> tuple[Named, ...]:
+        """What `index.json` lists, with the names there."""
+        found = [(one.digest, one.reference) for one in self.images]
+        return (*found, *((one.digest, one.reference) for one in self.indexes))
 
     @property
     def subjects(self) -> tuple[Digest, ...]:
