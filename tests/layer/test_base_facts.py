@@ -162,10 +162,11 @@ def test_what_older_installers_left(tmp_path: Path) -> None:
 
 
 def test_a_record_with_nonsense(tmp_path: Path) -> None:
-    """An open quote, a line without end: what can be read of it goes."""
+    """An open quote, a line without end, whole folders: the files that can be read of it go."""
     project(tmp_path, LOCAL, "tool", "1.0")
     write(tmp_path, f"{LOCAL}/tool.py")
-    text = f'"open,,\n{"x" * (1 << 20)},,\n,,\n\ntool.py,sha256=x,1\n'
+    write(tmp_path, f"{LOCAL}/../other/kept.py")
+    text = f'"open,,\n{"x" * (1 << 20)},,\n,,\n\n.,,\n../,,\n../other,,\ntool.py,sha256=x,1\n'
     write(tmp_path, f"{LOCAL}/tool-1.0.dist-info/RECORD", text)
     found = recorded(ImageRoot(tmp_path), LOCAL, "tool")
     assert found == [f"{LOCAL}/tool-1.0.dist-info", f"{LOCAL}/tool.py"]

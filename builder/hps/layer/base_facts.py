@@ -111,10 +111,11 @@ def recorded(root: ImageRoot, folder: str, name: str) -> list[str]:
         found += [path] if info == folder else root.files(info)
         rows = [row for line in _lines(root, f"{info}/RECORD") for row in csv.reader([line])]
         found += [place for row in rows if (place := _place(folder, row))]
-        listed = _lines(root, f"{info}/installed-files.txt")
-        found += [place for line in listed if (place := _place(info, [line]))]
+        lines = _lines(root, f"{info}/installed-files.txt")
+        found += [place for line in lines if (place := _place(info, [line]))]
     safe = ("usr/local/", f"{folder}/")  # a RECORD must not lead to what is somebody else's
-    gone = {one for one in found if one.startswith(safe) and root.holds(one)}
+    listed = {one for one in found if one.startswith(safe) and root.holds(one)}
+    gone = {one for one in listed if not root.is_folder(one)}  # nor name all that is in a folder
     gone |= {compiled for one in gone for compiled in _bytecode(root, one)}
     return _topmost(root, gone, folder)
 

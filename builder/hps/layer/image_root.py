@@ -36,6 +36,12 @@ class ImageRoot:
             return False
         return self._mode(posixpath.join(folder, posixpath.basename(path))) is not None
 
+    def is_folder(self, path: str) -> bool:
+        """Whether this very name is a folder; a link to one is none."""
+        above = self.resolve(posixpath.dirname(path))
+        place = None if above is None else posixpath.join(above, posixpath.basename(path))
+        return place is not None and stat.S_ISDIR(self._mode(place) or 0)
+
     def link(self, path: str) -> str | None:
         """Where a symbolic link of this very name points, as written; None for anything else."""
         folder = self.resolve(posixpath.dirname(path))
