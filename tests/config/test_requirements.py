@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hps.config.load import LIMIT
@@ -165,6 +165,8 @@ def test_line_ends_and_comments_mean_nothing(content: str) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=60))
+@example("0_")  # packaging takes it for a requirement, and its normal form for none
+@example("a[b_]")
 def test_any_text_gives_lines_or_faults(content: str) -> None:
     good, bad = parse_requirements(content, "a.in")
     for line in good:

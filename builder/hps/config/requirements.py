@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidName, canonicalize_name
 
 from hps.config.fault import quoted
 from hps.config.load import read_text
@@ -102,7 +102,7 @@ def parse_requirements(text: str, file: str) -> tuple[list[RequirementLine], lis
             continue
         try:
             good.append(RequirementLine(_canonical(Requirement(line)), file, number))
-        except InvalidRequirement as error:
+        except (InvalidName, InvalidRequirement) as error:
             why = str(error).splitlines()[0]
             bad.append(f"{file}:{number}: not a requirement: {why} (got {quoted(line)})")
     return good, bad
@@ -149,7 +149,9 @@ def _refused(line: str) -> str:
 
 
 def _canonical(requirement: Requirement) -> str:
-    name: str = canonicalize_name(requirement.name)
-    extras = ",".join(sorted(canonicalize_name(extra) for extra in requirement.extras))
+    """Raises InvalidName: the grammar of requirements lets names end with `_`, PEP 508 does not."""
+    name: str = canonicalize_name(requirement.name, validate=True)
+    named = (canonicalize_name(extra, validate=True) for extra in requirement.extras)
+    extras = ",".join(sorted(named))
     marker = f"; {requirement.marker}" if requirement.marker else ""
     return f"{name}{f'[{extras}]' if extras else ''}{requirement.specifier}{marker}"
