@@ -33,6 +33,7 @@ from hps.oci.registry import DOCKER_INDEX_TYPE, DOCKER_MANIFEST_TYPE, ManifestDo
 from hps.oci.registry_client import RegistryClient
 from tests.build.laboratory import (
     STANDARD,
+    UNUSED,
     Laboratory,
     copy_store,
     environment,
@@ -219,7 +220,9 @@ def push(
 def debs_layer(debs: Sequence[LocalDeb], spool: Path) -> bytes:
     """A plain tar of packages with dpkg's database, by the functions that hps makes layers with."""
     out = io.BytesIO()
-    write_layer(deb_entries(debs, spool=spool, exclude=("/usr/share/doc",)), out.write, epoch=0)
+    write_layer(
+        deb_entries(debs, spool=spool, exclude=("/usr/share/doc", *UNUSED)), out.write, epoch=0
+    )
     return out.getvalue()
 
 
