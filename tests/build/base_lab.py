@@ -38,6 +38,7 @@ from tests.build.laboratory import (
     copy_store,
     environment,
     only_once,
+    own_keyring,
 )
 from tests.layer.packages import Part, folder, local, make_deb, symlink, tar_bytes
 from tests.lock.indexes import Archive, Index
@@ -515,11 +516,16 @@ def locked_base(
 
 @pytest.fixture
 def base_lab(
-    tmp_path: Path, empty_base_lab: BaseLaboratory, locked_base: Path, base_image: BaseImage
+    tmp_path: Path,
+    empty_base_lab: BaseLaboratory,
+    locked_base: Path,
+    base_image: BaseImage,
+    base_archive: Archive,
 ) -> BaseLaboratory:
     """A project over a base image, locked and built, of the test's own."""
     empty_base_lab.push(base_image)
     shutil.rmtree(empty_base_lab.folder)
     shutil.copytree(locked_base / "project", empty_base_lab.folder)
+    own_keyring(empty_base_lab.folder, base_archive)
     copy_store(locked_base / "store", tmp_path / "store")
     return empty_base_lab

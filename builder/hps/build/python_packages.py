@@ -112,6 +112,12 @@ def with_python(
         for one in chosen
         if one.file not in built and one.name in there and one.version == there[one.name].version
     }
+    for one in chosen:
+        if one.name in there and one.version != there[one.name].version:
+            bench.progress.note(
+                f"note: {one.name} {one.version} is installed, the base image has "
+                f"{there[one.name].version}"
+            )
     new = [one for one in chosen if one.file not in built and one.name not in again]
     update = {
         "wheels": locked_wheels(bench, index, new),
