@@ -81,7 +81,7 @@ def _pages(known: "Mapping[str, Any]", data: str) -> JSON:
 @contextmanager
 def _served(package: Path) -> Iterator[Infer]:
     """The service of a package, as a model of it makes it."""
-    import yaml  # type: ignore[import-untyped]  # it has no type hints
+    import yaml
 
     from hps_server.package import read_package
     from hps_server.request_log import RequestLog
