@@ -81,6 +81,19 @@ def test_a_python_from_source_has_its_own_folder(tmp_path: Path) -> None:
     assert facts["python"] == [["numpy", "1.0", SITE]]
 
 
+def test_a_python_from_source_goes_before_debians(tmp_path: Path) -> None:
+    """A vendor's image often has both: Debian's came along with something else."""
+    write(tmp_path, "usr/bin/python3.11")
+    write(tmp_path, "usr/local/bin/python3.11")
+    write(tmp_path, "usr/local/lib/python3.11/os.py")
+    project(tmp_path, SITE, "numpy", "1.0")
+    project(tmp_path, DEBIAN, "six", "1.0")
+    facts = base_facts(tmp_path, "3.11")
+    assert facts["interpreter"] == "/usr/local/bin/python3.11"
+    assert facts["python"] == [["numpy", "1.0", SITE]]
+    assert base_facts(tmp_path, "3.10")["interpreter"] is None
+
+
 def test_another_version_of_python_is_none(tmp_path: Path) -> None:
     write(tmp_path, "usr/bin/python3.10")
     assert base_facts(tmp_path, "3.11")["interpreter"] is None

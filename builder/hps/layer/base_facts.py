@@ -50,8 +50,14 @@ def base_facts(folder: Path, python: str) -> dict[str, Any]:
 
 
 def interpreter(root: ImageRoot, python: str) -> str | None:
-    """The Python of a version: Debian's, else one that was made from source (/usr/local)."""
-    places = (f"usr/bin/python{python}", f"usr/local/bin/python{python}")
+    """The Python of a version: one that was made from source (/usr/local), else Debian's.
+
+    The former is what a shell of such an image finds, and where its vendor has put the packages.
+    It has a standard library beside it; a link or script of the name is none.
+    """
+    debian, own = f"usr/bin/python{python}", f"usr/local/bin/python{python}"
+    made = root.exists(f"usr/local/lib/python{python}/os.py")
+    places = (own, debian) if made else (debian, own)
     return next((f"/{place}" for place in places if root.exists(place)), None)
 
 
