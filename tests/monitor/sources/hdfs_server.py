@@ -170,10 +170,12 @@ class Hdfs:
         return hdfs.InsecureClient(self.url, user="publisher", timeout=SECONDS)
 
     def _archive(self, site: Path) -> None:
+        """A copy loads what reads and what writes."""
+        self.client().write("/archived/read", data=b"classes")
         command = self._command(_SHELL, site)
         dump = ["-Xlog:disable", _ARCHIVE.format(self.folder / "fs.jsa")]
         subprocess.run(
-            [command[0], *dump, *command[1:], "-ls", "/"],
+            [command[0], *dump, *command[1:], "-cp", "/archived/read", "/archived/written"],
             check=True,
             capture_output=True,
             timeout=SECONDS,
