@@ -23,6 +23,7 @@ from tests.build.laboratory import (
     copy_store,
     environment,
     only_once,
+    own_keyring,
 )
 from tests.lock.indexes import Archive, Index
 from tests.servers import status
@@ -195,6 +196,7 @@ def paddlex_base(shared: Path, rc_base: Base, debian_archive: Archive) -> Base:
                 index.add(file, data)
             shutil.copytree(rc_base.project, made.project, copy_function=os.link)
             copy_store(rc_base.store, made.store)
+            own_keyring(made.project, debian_archive)
             (made.project / "hps.toml").unlink()
             (made.project / "hps.toml").write_text(two_devices(rc_base.project / "hps.toml"))
             lay_out(made.project)
@@ -224,7 +226,7 @@ def paddlex(tmp_path: Path, paddlex_base: Base, debian_archive: Archive) -> Iter
             environment(tmp_path, index, debian_archive),
         )
         shutil.copytree(paddlex_base.project, lab.folder, symlinks=True)
-        shutil.copy(debian_archive.keyring, lab.folder / "archive.gpg")
+        own_keyring(lab.folder, debian_archive)
         yield Layout(lab, tmp_path)
 
 
