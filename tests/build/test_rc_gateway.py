@@ -171,6 +171,16 @@ def test_what_fails_is_told_to_who_asked_for_it(
     assert caught.value is error
 
 
+def test_a_fault_of_our_own_is_not_taken_for_an_answer(gateway: Gateway, index: Index) -> None:
+    index.pages["a"] = ZeroDivisionError("a fault")
+    with gateway.open() as door, closing(Connection(door)) as connection:
+        connection.request("GET", "/simple/a/")
+        with pytest.raises(http.client.RemoteDisconnected):
+            connection.getresponse()
+    with pytest.raises(ZeroDivisionError, match="a fault"):
+        gateway.check()
+
+
 def test_an_index_without_digests_gives_the_file_itself(gateway: Gateway, index: Index) -> None:
     """pip-compile computes a digest then, which must be that of the real file."""
     index.pages["a"] = {FILE: IndexFile("http://127.0.0.1:9/a")}

@@ -79,7 +79,7 @@ class Gateway:
         self._reader = reader
         self._lock = threading.RLock()
         self._offers: dict[str, Offer] = {}
-        self._failure: HpsError | OSError | None = None
+        self._failure: BaseException | None = None
 
     @property
     def offers(self) -> dict[str, Offer]:
@@ -113,13 +113,14 @@ class Gateway:
 
         Raises:
             NotFoundError: there is no such thing, or it may not be seen.
-            HpsError, OSError: the index could not be asked, or a file not read; kept for `check`.
+            HpsError, OSError: the index could not be asked, or a file not read; kept for `check`,
+                as is a fault of hps itself.
         """
         try:
             return self._answer(path, host)
         except NotFoundError:
             raise
-        except (HpsError, OSError) as error:
+        except BaseException as error:
             with self._lock:
                 self._failure = self._failure or error
             raise
