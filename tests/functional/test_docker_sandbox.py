@@ -96,7 +96,9 @@ def test_an_interrupted_build_leaves_no_container(
     never_ends(lab)
     before = lab.lock_path.read_bytes()
     events = docker.client.events(decode=True, filters={"event": "start", "type": "container"})
-    process = lab.start("lock", "--sandbox", "docker")
+    # Below nohup(1) SIGHUP is ignored, and hps leaves it so.
+    here = ("env", "--default-signal=HUP")
+    process = lab.start("lock", "--sandbox", "docker", before=here)
     next(iter(events))
     process.send_signal(number)
     done = lab.finish(process, code=None)

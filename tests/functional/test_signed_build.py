@@ -118,6 +118,19 @@ def test_who_only_looks_or_runs_takes_no_signature_away(lab: Laboratory, keys: P
     assert not open_layout(lab.layout).attachments
 
 
+def test_what_is_mended_stays_signed(lab: Laboratory, keys: Path) -> None:
+    lab.run("build", "--key", "release")
+    layer = lab.target.layers[2].digest
+    linked = lab.layout / "blobs" / "sha256" / layer.hex
+    lab.damage(layer)
+    linked.unlink()
+    linked.hardlink_to(lab.blob(layer))
+    assert "blob-damaged" in reasons(lab, policy(keys))
+    lab.environment["DOCKER_HOST"] = "tcp://127.0.0.1:9"
+    assert "made tool" in lab.run("load", "cpu", code=8).err  # that engine is not there
+    assert not reasons(lab, policy(keys))
+
+
 def test_another_key_signs_anew(lab: Laboratory, keys: Path) -> None:
     lab.run("build", "--key", "release")
     lab.run("key", "generate", "other", "--no-passphrase")

@@ -225,8 +225,10 @@ def lay_out(
     """
     if not healed and _is_there(folder, layout):
         return False
-    if not (healed or unsigned or layout.attachments) and whole_layout(folder, layout.names):
-        return False  # signed earlier, by keys that need not be at hand now
+    if not (unsigned or layout.attachments) and (there := whole_layout(folder, layout.names)):
+        if not healed:
+            return False
+        layout = there  # signed earlier, by keys that need not be at hand now
     from hps.oci.layout import write_layout  # noqa: PLC0415 - not needed when all is there
 
     hashed = _hashed(bench, folder)

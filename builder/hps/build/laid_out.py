@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hps.build.healing import healing
-from hps.build.image import make, whole_layout
+from hps.build.image import lay_out, make, whole_layout
 from hps.build.platforms import Attesting, build_group
 from hps.build.workbench import Workbench
 from hps.config.platforms import base_name
@@ -47,7 +47,7 @@ def laid_out(
 
 
 def _found(bench: Workbench, names: Sequence[str], folder: Path, *, verify: bool) -> Layout | None:
-    """The layout, if it is what the lock says."""
+    """The layout, if it is what the lock says; what was damaged there is made good."""
 
     def work(healed: bool) -> Layout | None:
         images = [make(bench, name, verify=verify).image for name in names]
@@ -55,9 +55,10 @@ def _found(bench: Workbench, names: Sequence[str], folder: Path, *, verify: bool
         if len(images) > 1:
             unnamed = [replace(image, reference=None) for image in images]
             wanted = platform_index(bench.project.reference(names[0]), unnamed).digest
-        if healed:  # what was damaged in the store is so in the layout too: they are one file
-            return None
-        return whole_layout(folder, [(wanted, bench.project.reference(names[0]))])
+        there = whole_layout(folder, [(wanted, bench.project.reference(names[0]))])
+        if there is not None and healed:
+            lay_out(bench, folder, there, healed=True)
+        return there
 
     with bench.store.session():
         return healing(bench, work)

@@ -38,7 +38,13 @@ def main() -> None:
     line += [*asked["options"], *asked["inputs"]]
     with (_OUTPUT / "said.txt").open("wb") as said:
         done = subprocess.run(
-            line, cwd=_WORK, stdin=subprocess.DEVNULL, stdout=said, stderr=said, check=False
+            line,
+            cwd=_WORK,
+            env=os.environ,  # the sandbox's, which hps has written down
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            check=False,
         )
     if done.returncode == 0:
         shutil.copyfile(_WORK / _VERSIONS, _OUTPUT / _VERSIONS)
