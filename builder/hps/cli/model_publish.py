@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import click
 
 from hps.cli.options import json_option, report, wants_json
-from hps.cli.policy import chosen_policy
+from hps.cli.policy import chosen_policy, policy_options
 from hps.cli.sizes import size
 from hps.errors import UsageError
 
@@ -67,21 +67,7 @@ def _trust_options(function: _F) -> _F:
         ),
         click.option("--channel", metavar="NAME", help="The channel that it must be for."),
         click.option("--name", metavar="NAME", help="The model that it must be."),
-        click.option(
-            "--key",
-            "keys",
-            multiple=True,
-            type=click.Path(path_type=Path),
-            metavar="PUB.pem",
-            help="Trust this public key instead of a policy; given more than once, any of them.",
-        ),
-        click.option(
-            "--policy",
-            "policy_file",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="Whom to trust (default: as of hps verify).",
-        ),
+        policy_options,
     ):
         function = option(function)
     return function

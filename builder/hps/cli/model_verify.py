@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hps.cli.options import json_option, report, wants_json
-from hps.cli.policy import chosen_policy
+from hps.cli.policy import chosen_policy, policy_options
 from hps.cli.verify import escaped
 from hps.errors import UsageError
 
@@ -21,21 +21,7 @@ if TYPE_CHECKING:
 @click.argument(
     "things", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="WHAT..."
 )
-@click.option(
-    "--policy",
-    "policy_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Whom to trust (default: as of hps verify).",
-)
-@click.option(
-    "--key",
-    "keys",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    metavar="PUB.pem",
-    help="Trust this public key instead of a policy; given more than once, any of them.",
-)
+@policy_options
 @click.option("--name", metavar="NAME", help="The model that it must be.")
 @click.option("--channel", metavar="NAME", help="The channel that it must be for.")
 @click.option(
