@@ -74,7 +74,7 @@ def test_files_are_added_found_and_reported(hps_store: Command, hello: Path) -> 
     }
     told = hps_store("info").stdout
     assert str(hps_store.root) in told
-    assert "2, 5 bytes" in told
+    assert "blobs   2, 5 B\n" in told
     assert json.loads(hps_store("info", before=("--json",)).stdout) == facts
 
 
@@ -150,7 +150,7 @@ def test_damage_is_found_reported_and_exit_5(
     if as_json:
         assert json.loads(done.stdout)["damaged"] == [HELLO]
     else:
-        assert done.stdout == "1 blobs, 4 bytes, 1 damaged\n"
+        assert done.stdout == "blobs: 1, 4 B; damaged: 1\n"
     assert "error[store-corrupt]" in done.stderr
     assert HELLO in done.stderr
     assert "quarantine" in done.stderr
@@ -165,7 +165,7 @@ def test_collect_frees_what_no_project_needs(hps_store: Command, hello: Path) ->
     store = Store(hps_store.root)
     store.roots.set(hello.parent, "cpu", [needed])
     store.roots.set(gone, "cpu", [Digest.parse(HELLO)])
-    assert hps_store("collect").stdout.startswith("freed 0 bytes")
+    assert hps_store("collect").stdout.startswith("freed 0 B")
     gone.rmdir()
     assert "no longer counts" in hps_store("info").stdout
     assert hps_store.json("collect", "--older-than", "3600")["bytes"] == 0
@@ -173,7 +173,7 @@ def test_collect_frees_what_no_project_needs(hps_store: Command, hello: Path) ->
     foreseen = hps_store.json("collect", "--dry-run")
     assert (foreseen["dry_run"], foreseen["blobs"], foreseen["bytes"]) == (True, [HELLO], 5)
     done = hps_store("collect")
-    assert done.stdout.startswith("freed 5 bytes: 1 blobs")
+    assert done.stdout.startswith("freed 5 B; blobs: 1,")
     assert str(gone) in done.stderr
     assert [it.blob.digest for it in store.list_blobs()] == [needed]
     assert [root.project for root in store.roots.all()] == [hello.parent]
@@ -197,7 +197,7 @@ def test_collect_gives_up_or_waits_while_builds_run(hps_store: Command, hello: P
         assert "waiting" in waiter.stderr.readline()
         assert store.has(Digest.parse(HELLO))
     out, _ = waiter.communicate(timeout=60)
-    assert (waiter.returncode, out[:13]) == (0, "freed 5 bytes")
+    assert (waiter.returncode, out[:9]) == (0, "freed 5 B")
 
 
 def test_a_folder_of_other_things_is_never_touched(hps_store: Command, hello: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hps.cli.sizes import size
 from hps.cli.store_carry import export, import_
 from hps.digest import Digest
 from hps.errors import StoreCorruptError, UsageError
@@ -80,8 +81,8 @@ def info(context: click.Context, *, as_json: bool) -> None:
         click.echo(json.dumps(facts, indent=2))
         return
     click.echo(f"store   {facts['path']}")
-    click.echo(f"blobs   {facts['blobs']}, {facts['blob_bytes']} bytes")
-    click.echo(f"trees   {facts['trees']}, {facts['tree_bytes']} bytes")
+    click.echo(f"blobs   {facts['blobs']}, {size(facts['blob_bytes'])}")
+    click.echo(f"trees   {facts['trees']}, {size(facts['tree_bytes'])}")
     click.echo(f"traces  {facts['traces']}")
     for root in store.roots.all():
         gone = "" if root.alive else "  (the folder is gone: no longer counts)"
@@ -102,7 +103,7 @@ def verify(context: click.Context, *, as_json: bool) -> None:
     if _wants_json(context, as_json=as_json):
         click.echo(json.dumps(_verify_facts(report), indent=2))
     else:
-        click.echo(f"{report.blobs} blobs, {report.size} bytes, {len(report.damaged)} damaged")
+        click.echo(f"blobs: {report.blobs}, {size(report.size)}; damaged: {len(report.damaged)}")
     if report.missing:
         click.echo(f"not in the store but named by roots: {len(report.missing)}", err=True)
     if report.traces:
@@ -146,8 +147,8 @@ def collect(
     for root in done.roots:
         click.echo(f"gone: {root.project} ({root.name}) keeps nothing any more", err=True)
     click.echo(
-        f"{'would free' if dry_run else 'freed'} {done.size} bytes: {len(done.blobs)} blobs, "
-        f"{len(done.trees)} trees, {len(done.traces)} traces, {len(done.rubbish)} damaged files"
+        f"{'would free' if dry_run else 'freed'} {size(done.size)}; blobs: {len(done.blobs)}, "
+        f"trees: {len(done.trees)}, traces: {len(done.traces)}, damaged: {len(done.rubbish)}"
     )
 
 
@@ -203,7 +204,7 @@ def _tell_wait() -> None:
 def progress_of(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal; one line elsewhere."""
     if not sys.stderr.isatty():
-        click.echo(f"{what}: {total} bytes", err=True)
+        click.echo(f"{what}: {size(total)}", err=True)
         yield lambda _: None
         return
     from rich.console import Console
