@@ -115,7 +115,22 @@ repository() {
 # lines are those with which `docker build` ends.
 image() {
     local loaded
-    run build --frozen "$1" "${index[@]}" >/dev/null
-    loaded=$(run load "$1" --tag "$2" "${index[@]}")
-    printf 'writing image %s\nnaming to %s\n' "${loaded%% *}" "$2"
+    run build --frozen "$1" "${index[@]}" >/dev/null &&
+        loaded=$(run load "$1" --tag "$2" "${index[@]}") &&
+        printf 'writing image %s\nnaming to %s\n' "${loaded%% *}" "$2"
+}
+
+# each FUNCTION TARGET… calls FUNCTION for each target, the others too when one fails, and exits
+# with what the first failure ended with. What was interrupted ends all.
+each() {
+    local function=$1 target code failed=0
+    shift
+    for target; do
+        code=0
+        "$function" "$target" || code=$?
+        [ "$code" -lt 128 ] || exit "$code"
+        [ "$code" -eq 0 ] || say "$target failed, see above"
+        [ "$failed" -ne 0 ] || failed=$code
+    done
+    exit "$failed"
 }

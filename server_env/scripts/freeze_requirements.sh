@@ -11,7 +11,8 @@ Run pip-compile over the source requirement files (*.in) that hps.toml names for
 and cpu, and write hps.lock, requirements/gpu.txt and requirements/cpu.txt, with hashes.
 It asks nothing, and forgets what was chosen before: the result depends on the source files, on
 the index and on [lock] as-of of hps.toml (move it: hps lock --as-of now).
-hps.lock holds the digest of every layer, so the archives that the GPU image needs have to be there.
+hps.lock holds the digest of every layer, so the archives that the GPU image needs have to be there;
+without them the GPU is refused and the CPU is done all the same.
 
   -k DEVICE  gpu or cpu (default: both)
   -p INDEX   address of a Python index (default: the one this machine is configured for)
@@ -23,10 +24,13 @@ device=
 take k:p: "$@"
 find_hps
 if [ -n "$device" ]; then targets=$device; else targets=$(both '') || exit; fi
-# shellcheck disable=SC2086 # one word for each target
-run lock --resolver pip-tools "${index[@]}" $targets
 mkdir -p "$project/server_env/requirements"
-for target in $targets; do
-    run export requirements "$target" --output "$project/server_env/requirements/$target.txt"
-    say "server_env/requirements/$target.txt is written"
-done
+
+freeze() {
+    run lock --resolver pip-tools "${index[@]}" "$1" &&
+        run export requirements "$1" --output "$project/server_env/requirements/$1.txt" &&
+        say "server_env/requirements/$1.txt is written"
+}
+
+# shellcheck disable=SC2086 # one word for each target
+each freeze $targets

@@ -21,6 +21,8 @@ EOF
 take p: "$@"
 find_hps
 targets=$(both rc-) || exit
-for target in $targets; do
-    image "$target" "paddlex-hps-rc:${target#rc-}"
-done
+
+collect() { image "$1" "paddlex-hps-rc:${1#rc-}"; }
+
+# shellcheck disable=SC2086 # one word for each target
+each collect $targets

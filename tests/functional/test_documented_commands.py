@@ -380,6 +380,39 @@ def test_both_deployment_images_where_the_project_says(engine: Layout, tmp_path:
     assert done.out == ""
 
 
+NOBODY_BROUGHT = """
+[[targets.gpu.archives]]
+name = "cudnn"
+file = "cudnn-linux-x86_64-8.9.7.29_cuda11-archive.tar.xz"
+path = "server_env/cudnn-linux-x86_64-8.9.7.29_cuda11-archive.tar.xz"
+obtain = "the maker's site: cuDNN v8.9.7 for CUDA 11.x"
+copy = [{ from = "lib", to = "/paddlex/libs" }]
+"""
+
+
+@pytest.mark.network
+@pytest.mark.slow
+def test_without_the_archives_of_the_gpu_the_cpu_is_done(engine: Layout) -> None:
+    paddlex = engine
+    with (paddlex.root / "hps.toml").open("a") as config:
+        config.write(NOBODY_BROUGHT)
+    paddlex.lab.add_wheel("base", "1.5")
+    frozen = paddlex.script("freeze_requirements", code=4)
+    assert "the maker's site" in frozen.err
+    assert "gpu failed, see above" in frozen.err
+    requirements = paddlex.server_env / "requirements"
+    assert ("base", "1.5") in {
+        (name, version)
+        for name, version, _ in FROZEN.findall((requirements / "cpu.txt").read_text())
+    }
+    assert (requirements / "gpu.txt").read_text() == "# requirements/gpu.txt of PaddleX\n"
+    deployed = paddlex.script("prepare_deployment_images", code=3)
+    assert "gpu failed, see above" in deployed.err
+    ((image, name),) = CLOSING.findall(deployed.out)
+    assert name == "paddlex/hps:latest-cpu"
+    assert docker(paddlex, "inspect", "--format", "{{.Id}}", name) == image
+
+
 @pytest.mark.network
 @pytest.mark.slow
 def test_without_docker_it_fails_and_says_so(paddlex: Layout, tmp_path: Path) -> None:
