@@ -1,5 +1,6 @@
 """The contract of the store: what goes in by digest comes out as those bytes, or not at all."""
 
+import gc
 import os
 import stat
 from collections.abc import Callable
@@ -33,7 +34,6 @@ def store(tmp_path: Path) -> Store:
 def temporaries(store: Store) -> list[Path]:
     """Unfinished files of all writers."""
     parent = store.workspace.begin().parent
-    # os.walk passes over the folder of another Store that is collected meanwhile
     found = [Path(folder, name) for folder, _, names in os.walk(parent) for name in names]
     return [path for path in found if path.parent != parent]
 
@@ -65,6 +65,19 @@ def test_what_is_absent_is_an_error_that_names_it(store: Store) -> None:
     for ask in (store.size, store.path, store.open, store.check):
         with pytest.raises(BlobMissingError, match=ABSENT.hex):
             ask(ABSENT)
+
+
+def test_a_store_that_nobody_has_any_more_leaves_nothing_unfinished(tmp_path: Path) -> None:
+    """At once: not when Python looks for cycles, which may be while somebody copies the folder."""
+    store = Store(tmp_path / "store")
+    gc.disable()
+    try:
+        store.add(b"data")
+        assert list((tmp_path / "store" / "temporary").iterdir()) != []
+        del store
+        assert list((tmp_path / "store" / "temporary").iterdir()) == []
+    finally:
+        gc.enable()
 
 
 def test_opening_and_asking_writes_nothing(tmp_path: Path) -> None:

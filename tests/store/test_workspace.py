@@ -14,7 +14,7 @@ from hps.store.workspace import Workspace, remove_stale
 
 
 def workspace(root: Path) -> Workspace:
-    return Workspace(root, Filesystem(), lambda: None)
+    return Workspace(root, Filesystem(), lambda _: None)
 
 
 def test_paths_are_never_given_twice(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_files_of_a_killed_writer_go_with_the_next_one(tmp_path: Path) -> None:
         "import os, signal, sys; from pathlib import Path\n"
         "from hps.store.filesystem import Filesystem\n"
         "from hps.store.workspace import Workspace\n"
-        "space = Workspace(Path(sys.argv[1]), Filesystem(), lambda: None)\n"
+        "space = Workspace(Path(sys.argv[1]), Filesystem(), lambda _: None)\n"
         "space.new_path().write_text('unfinished')\n"
         "tree = space.new_path(); tree.mkdir(); (tree / 'file').write_text('x'); tree.chmod(0)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -69,7 +69,7 @@ def test_a_forked_child_has_a_folder_of_its_own_and_leaves_its_parents(tmp_path:
         "import os, sys; from pathlib import Path\n"
         "from hps.store.filesystem import Filesystem\n"
         "from hps.store.workspace import Workspace\n"
-        "space = Workspace(Path(sys.argv[1]), Filesystem(), lambda: None)\n"
+        "space = Workspace(Path(sys.argv[1]), Filesystem(), lambda _: None)\n"
         "path = space.new_path(); path.write_text('unfinished')\n"
         "if (child := os.fork()) == 0:\n"
         "    sys.exit(space.new_path().parent == path.parent)\n"
@@ -120,7 +120,7 @@ def test_cleaning_where_nothing_is_does_nothing(tmp_path: Path) -> None:
 def test_a_preparation_that_fails_is_tried_again(tmp_path: Path) -> None:
     answers = iter([StoreError("not yet"), None])
 
-    def prepare() -> None:
+    def prepare(_: Workspace) -> None:
         if (answer := next(answers)) is not None:
             raise answer
 
@@ -149,6 +149,6 @@ def test_the_order_that_survives_power_loss(tmp_path: Path) -> None:
             order.append(f"sync {path.name}")
 
     (tmp_path / "names").mkdir()
-    space = Workspace(tmp_path / "temporary", Recorder(), lambda: None)
+    space = Workspace(tmp_path / "temporary", Recorder(), lambda _: None)
     space.publish(b"content", tmp_path / "names" / "final")
     assert order == ["seal", "rename final", "sync names"]

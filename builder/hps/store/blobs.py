@@ -10,6 +10,7 @@ blobs is in `collect`, what checks all of them in `verify`.
 """
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -74,7 +75,8 @@ class Store:
         self.blobs = self.root / "blobs" / "sha256"
         self.trees = self.root / "trees"
         self.quarantine = self.root / "quarantine"
-        self.workspace = Workspace(self.root / "temporary", self.filesystem, self._prepare)
+        prepare = functools.partial(_prepare, self.root)
+        self.workspace = Workspace(self.root / "temporary", self.filesystem, prepare)
         self.traces = Traces(self.root / "traces", self.workspace)
         self.received = Traces(self.root / "received", self.workspace)  # what others say
         self.roots = Roots(self.root / "roots", self.workspace)
@@ -317,20 +319,21 @@ class Store:
             hint="`hps build` fetches or makes it again; look at the disk if this comes back",
         )
 
-    def _prepare(self) -> None:
-        """Make the folders; safe when many do it at once and when it is cut short anywhere."""
-        check_layout(self.root)
-        for folder in FOLDERS:
-            self.filesystem.make_directory(self.root / folder)
-        self.filesystem.touch(self.root / "lock")  # so that who may only read can hold it
-        if not (version := self.root / "version").exists():
-            self.workspace.publish(f"{VERSION}\n".encode(), version)
-
     def _keep(self, file: BinaryIO, digest: Digest) -> None:
         path = self._location(digest)
         self.workspace.publish_file(file, path)
         with contextlib.suppress(OSError):  # then it is hashed when it is read
             self._verified[digest] = _identity(path.lstat())  # hashed on its way here
+
+
+def _prepare(root: Path, workspace: Workspace) -> None:
+    """Make the folders; safe when many do it at once and when it is cut short anywhere."""
+    check_layout(root)
+    for folder in FOLDERS:
+        workspace.filesystem.make_directory(root / folder)
+    workspace.filesystem.touch(root / "lock")  # so that who may only read can hold it
+    if not (version := root / "version").exists():
+        workspace.publish(f"{VERSION}\n".encode(), version)
 
 
 def _scan(folder: Path) -> Iterator[tuple[str, os.stat_result]]:

@@ -27,10 +27,14 @@ class Workspace:
     Args:
         root: `temporary/` of the store, on the same file system as all that is published.
         filesystem: the effects.
-        prepare: called before the first write, may publish; makes the folders of the store.
+        prepare: called with this workspace before the first write, may publish through it; makes
+            the folders of the store. Must not refer to whoever holds the workspace: that would
+            be a cycle, and its files would go at some later time.
     """
 
-    def __init__(self, root: Path, filesystem: Filesystem, prepare: Callable[[], None]) -> None:
+    def __init__(
+        self, root: Path, filesystem: Filesystem, prepare: Callable[["Workspace"], None]
+    ) -> None:
         self.filesystem = filesystem
         self._root = root
         self._prepare = prepare
@@ -52,7 +56,7 @@ class Workspace:
                 remove_stale(self._root, self.filesystem)
                 self._own, self._process = self._claim(), os.getpid()
                 try:
-                    self._prepare()
+                    self._prepare(self)
                 except BaseException:
                     self._own = None
                     raise
