@@ -42,7 +42,8 @@ from tests.faults.monitored import (
 from tests.faults.network_namespace import Cable, cabled
 from tests.faults.network_proxy import FINE, HTTP_KINDS, KINDS, Fault, Proxy
 from tests.monitor.sources.ftp_servers import pyftpdlib
-from tests.monitor.sources.hdfs_server import Hdfs, hadoop_jars
+from tests.monitor.sources.hadoop_jars import hadoop_jars
+from tests.monitor.sources.hdfs_server import Hdfs
 from tests.monitor.sources.http_servers import python_server
 from tests.servers import HostileServer
 

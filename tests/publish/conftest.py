@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitor.sources.hdfs_server import hdfs
+from tests.monitor.sources.hdfs_server import hadoop_3, hdfs
 from tests.monitor.sources.http_servers import Nginx, find_nginx
 from tests.oci.registry_server import Authority
 
-__all__ = ["hdfs"]
+__all__ = ["hadoop_3", "hdfs"]
 HTTP_USER, HTTP_PASSWORD = "publisher", "correct horse: battery"
 
 

@@ -40,15 +40,16 @@ def webhdfs_shop(hdfs: Hdfs, *, urls: tuple[str, ...] = ()) -> Shop:
     )
 
 
-def hadoop_shop(hdfs: Hdfs, *, fs_name: str = "", ugi: Secret | None = None) -> Shop:
+def hadoop_shop(hdfs: Hdfs, jars: list[Path]) -> Shop:
+    """By a program that knows neither the cluster nor its user."""
     folder = new_folder(hdfs)
     place = HadoopPlace(
-        program=str(hdfs.launcher(knows_cluster=not fs_name)),
+        program=str(hdfs.launcher(knows_cluster=False, jars=jars)),
         folder=folder,
         model="ocr.tar.gz",
         donefile="done",
-        fs_name=fs_name,
-        ugi=ugi,
+        fs_name=hdfs.file_system,
+        ugi=Secret(variable="UGI", environment={"UGI": "loader,ge<he>im"}),
     )
     return Shop(
         lambda _, names: FolderDestination(HadoopFolder(place, Patience()), names.donefile),
@@ -66,13 +67,13 @@ class TestWebHdfs(DestinationContract):
         return webhdfs_shop(hdfs)
 
 
-def test_by_the_hadoop_program(hdfs: Hdfs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("hadoop", [2, 3])
+def test_by_the_hadoop_program(
+    hdfs: Hdfs, hadoop: int, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
     """The heart of the contract: each step starts a JVM, so all of it would take minutes."""
-    shop = hadoop_shop(
-        hdfs,
-        fs_name=hdfs.file_system,
-        ugi=Secret(variable="UGI", environment={"UGI": "loader,ge<he>im"}),
-    )
+    jars = request.getfixturevalue("hadoop_3") if hadoop == 3 else hdfs.jars
+    shop = hadoop_shop(hdfs, jars)
     for number in (1, 2):
         release = made(tmp_path, number)
         shop.publish(release)

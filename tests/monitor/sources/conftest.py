@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.monitor.sources.hdfs_server import hdfs
+from tests.monitor.sources.hdfs_server import hadoop_3, hdfs
 from tests.monitor.sources.s3_server import S3Server
 from tests.oci.registry_server import RegistryServer
 
-__all__ = ["hdfs"]
+__all__ = ["hadoop_3", "hdfs"]
 
 
 @pytest.fixture(scope="session")

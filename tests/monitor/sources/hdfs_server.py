@@ -1,19 +1,14 @@
-"""A real HDFS on 127.0.0.1: name node, data node, WebHDFS, and the shell of Hadoop 2.7.3.
+"""A real HDFS on 127.0.0.1: name node, data node, WebHDFS, and `hadoop fs`.
 
-Its parts come from the source archive of pyspark 2.4.8 and four Debian packages, fetched once as
-this machine's pip and apt are set up. With a realm it is a cluster with security.
+With a realm it is a cluster with security.
 """
 
 import contextlib
 import itertools
 import json
-import shutil
 import subprocess
-import sys
-import tarfile
 import time
 import urllib.request
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,36 +18,13 @@ import pytest
 
 from hps.monitor.source import Caps, Patience, Source
 from tests.monitor.sources.contract import LARGE
-from tests.monitor.sources.debian_programs import only_one, run, unpacked
 from tests.monitor.sources.folder_place import Opened
 from tests.monitor.sources.frozen import frozen
+from tests.monitor.sources.hadoop_jars import hadoop_3_jars, hadoop_jars
 from tests.monitor.sources.kerberos_realm import Realm
 from tests.monitor.sources.processes import free_ports
 
 SECONDS = 240.0  # a bound for machines that are busy; a cluster starts in three
-_PYSPARK = "pyspark-2.4.8"
-_JARS = (
-    "hadoop-hdfs-2.7.3 hadoop-common-2.7.3 hadoop-auth-2.7.3 hadoop-annotations-2.7.3 "
-    "netty-all-4.1.47.Final jackson-core-asl-1.9.13 jackson-mapper-asl-1.9.13 guava-14.0.1 "
-    "jetty-6.1.26 jetty-util-6.1.26 javax.servlet-api-3.1.0 protobuf-java-2.5.0 "
-    "htrace-core-3.1.0-incubating commons-collections-3.2.2 commons-configuration-1.6 "
-    "commons-logging-1.1.3 commons-lang-2.6 commons-cli-1.2 commons-io-2.4 commons-codec-1.10 "
-    "httpcore-4.4.10 httpclient-4.5.6 slf4j-api-1.7.16 slf4j-log4j12-1.7.16 log4j-1.2.17 "
-    "jaxb-api-2.2.2 activation-1.1.1"
-).split()  # fmt: skip
-_DEBS = (
-    "libjersey1-core-java",
-    "libjersey1-server-java",
-    "libjersey1-servlet-java",
-    "libjsr311-api-java",
-)
-_DEBIAN_JARS = ("jersey1-core", "jersey1-server", "jersey1-servlet", "jsr311-api-1.1.1")
-_LOG4J = """log4j.rootLogger=WARN,e
-log4j.appender.e=org.apache.log4j.ConsoleAppender
-log4j.appender.e.target=System.err
-log4j.appender.e.layout=org.apache.log4j.PatternLayout
-log4j.appender.e.layout.ConversionPattern=%d{yy/MM/dd HH:mm:ss} %p %c{2}: %m%n
-"""
 _JAVA = ["java", "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 # Hadoop looks into Java's own Kerberos, which has been closed to it since Java 16 (JEP 396).
 _KERBEROS = [
@@ -74,18 +46,6 @@ if [ "$command" != fs ]; then
 fi
 exec {java} -cp "{classes}" {shell} "$@"
 """
-
-
-def hadoop_jars(cache: Path) -> list[Path]:
-    """All jars of a Hadoop 2.7.3; skips the test when they cannot be had."""
-    if shutil.which("java") is None:
-        pytest.skip("java is not installed: apt-get install openjdk-17-jre-headless")
-    root = unpacked(cache, *_DEBS)
-    jars = cache / "jars"
-    with only_one(cache):
-        if not jars.exists():
-            _fetch_jars(cache, root, jars)
-    return sorted(jars.glob("*.jar"))
 
 
 class Cluster(Protocol):
@@ -147,17 +107,21 @@ class Hdfs:
                 for each, log in ((name_node, "name.log"), (data_node, "data.log"))
             ]
             wait_until_ready(made.url, processes, folder)
-            if realm is None:
-                made._archive(site)
             yield made
 
-    def launcher(self, *, knows_cluster: bool = True) -> Path:
-        """The hadoop program, with the configuration of this cluster or with none."""
+    def launcher(self, *, knows_cluster: bool = True, jars: list[Path] | None = None) -> Path:
+        """The hadoop program, with the configuration of this cluster or with none.
+
+        Args:
+            knows_cluster: whether it has the configuration.
+            jars: of another Hadoop than that of the cluster.
+        """
         path = self.folder / f"hadoop-{next(self.numbers)}"
-        site = self.folder / "core-site.xml" if knows_cluster else None
+        site = self.folder / "core-site.xml"
+        classes = self._archive(jars or self.jars, site)
         # A folder among the classes would make Java leave the archive alone.
-        options = [option.format(self.folder / "fs.jsa") for option in _ARCHIVED]
-        return launcher(path, self.jars, site, *options)
+        options = [option.format(classes) for option in _ARCHIVED]
+        return launcher(path, jars or self.jars, site if knows_cluster else None, *options)
 
     def client(self) -> Any:
         """A client of the package `hdfs` for the publisher's side."""
@@ -169,17 +133,21 @@ class Hdfs:
             return KerberosClient(self.url, timeout=SECONDS)
         return hdfs.InsecureClient(self.url, user="publisher", timeout=SECONDS)
 
-    def _archive(self, site: Path) -> None:
-        """A copy loads what reads and what writes."""
-        self.client().write("/archived/read", data=b"classes")
-        command = self._command(_SHELL, site)
-        dump = ["-Xlog:disable", _ARCHIVE.format(self.folder / "fs.jsa")]
-        subprocess.run(
-            [command[0], *dump, *command[1:], "-cp", "/archived/read", "/archived/written"],
-            check=True,
-            capture_output=True,
-            timeout=SECONDS,
-        )
+    def _archive(self, jars: list[Path], site: Path) -> Path:
+        """The classes of a shell; a copy loads what reads and what writes."""
+        first = jars[0].stem  # no two Hadoops begin alike
+        path, folder = self.folder / f"fs-{first}.jsa", f"/archived/{first}"
+        if not path.exists():
+            self.client().write(f"{folder}/read", data=b"classes")
+            words = command(jars, _SHELL, site)
+            dump = ["-Xlog:disable", _ARCHIVE.format(path)]
+            subprocess.run(
+                [words[0], *dump, *words[1:], "-cp", f"{folder}/read", f"{folder}/written"],
+                check=True,
+                capture_output=True,
+                timeout=SECONDS,
+            )
+        return path
 
     def _command(self, name: str, site: Path) -> list[str]:
         options = [] if self.realm is None else [*_KERBEROS, *self.realm.java]
@@ -348,43 +316,10 @@ def _secure(realm: Realm) -> dict[str, str]:
     }
 
 
-def _fetch_jars(cache: Path, root: Path, jars: Path) -> None:
-    # Its set-up script runs outside of an isolated build, as it needs what newer packages lack.
-    python = cache / "venv" / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(cache / "venv")], check=True)
-        run([str(python), "-m", "pip", "install", "-q", "setuptools", "wheel"], cache)
-    name = _PYSPARK.replace("-", "==")
-    download = "-m pip download -q --no-deps --no-build-isolation -d".split()
-    run([str(python), *download, str(cache), name], cache)
-    unfinished = cache / "unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir()
-    archive = cache / f"{_PYSPARK}.tar.gz"
-    _take(archive, unfinished)
-    archive.unlink()
-    for jar in _DEBIAN_JARS:
-        shutil.copy(root / "usr/share/java" / f"{jar}.jar", unfinished)
-    with zipfile.ZipFile(unfinished / "site.jar", "w") as site:
-        for folder in ("webapps/", "webapps/hdfs/", "webapps/datanode/"):
-            site.writestr(folder, "")
-            if folder != "webapps/":
-                site.writestr(f"{folder}WEB-INF/web.xml", "<web-app/>")
-        site.writestr("core-site.xml", "<configuration/>")
-        site.writestr("log4j.properties", _LOG4J)
-    unfinished.rename(jars)
-
-
-def _take(archive: Path, folder: Path) -> None:
-    wanted = {f"{_PYSPARK}/deps/jars/{name}.jar": name for name in _JARS}
-    with tarfile.open(archive, "r|gz") as members:
-        for member in members:
-            name = wanted.pop(member.name, None)
-            content = members.extractfile(member) if name else None
-            if content is not None:
-                with (folder / f"{name}.jar").open("wb") as file:
-                    shutil.copyfileobj(content, file)
-    assert not wanted, f"not in {archive.name}: {sorted(wanted)}"
+@pytest.fixture(scope="session")
+def hadoop_3(request: pytest.FixtureRequest) -> list[Path]:
+    """The jars of a newer `hadoop fs`."""
+    return hadoop_3_jars(request.config.cache.mkdir("hps-hadoop"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The source through the hadoop program: Hadoop 2.7.3 against a real cluster, and odd programs."""
+"""The source through the hadoop program: those of Hadoop 2.7.3 and 3.3.4, and odd programs."""
 
 import contextlib
 import os
@@ -82,6 +82,17 @@ class TestHadoop(HdfsContract):
     @pytest.fixture
     def place(self, hdfs: Hdfs) -> Iterator[HdfsPlace]:
         with hdfs_place(hdfs) as made:
+            yield made
+
+
+@pytest.mark.network
+@pytest.mark.slow
+class TestHadoop3(HdfsContract):
+    """A program of today against a cluster of yesterday."""
+
+    @pytest.fixture
+    def place(self, hdfs: Hdfs, hadoop_3: list[Path]) -> Iterator[HdfsPlace]:
+        with hdfs_place(hdfs, program=hdfs.launcher(jars=hadoop_3)) as made:
             yield made
 
 

@@ -18,7 +18,8 @@ from hps.publish.content import Content
 from hps.publish.folders.webhdfs import WebHdfsFolder
 from tests.monitor.sources.contract import all_of, trouble
 from tests.monitor.sources.frozen import frozen
-from tests.monitor.sources.hdfs_server import Hdfs, HdfsPlace, hadoop_jars
+from tests.monitor.sources.hadoop_jars import hadoop_jars
+from tests.monitor.sources.hdfs_server import Hdfs, HdfsPlace
 from tests.monitor.sources.kerberos_realm import Realm
 from tests.monitor.sources.processes import SECONDS
 from tests.monitor.sources.test_hadoop import HdfsContract

@@ -18,8 +18,9 @@ from hps.monitor.sources.hadoop import HadoopPlace, HadoopSource
 from hps.monitor.sources.webhdfs import WebHdfsPlace, WebHdfsSource
 from tests.monitor.sources.contract import QUICK, all_of, contents, noise, trouble
 from tests.monitor.sources.frozen import frozen
+from tests.monitor.sources.hadoop_jars import hadoop_jars
 from tests.monitor.sources.hdfs_pair import NAMES, HdfsPair
-from tests.monitor.sources.hdfs_server import SECONDS, HdfsPlace, hadoop_jars
+from tests.monitor.sources.hdfs_server import SECONDS, HdfsPlace
 
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 HASTY = Patience(connect=5.0, idle=3.0, total=SECONDS)
