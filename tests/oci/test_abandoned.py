@@ -104,7 +104,9 @@ def engine(docker_host: str) -> Iterator[Engine]:
 @pytest.fixture
 def image(engine: Engine, tmp_path: Path) -> Image:
     blobs = Blobs(tmp_path / "blobs")
-    image = busybox_image(blobs, entrypoint=["/bin/busybox", "sleep"], command=["600"])
+    # As process 1 `sleep` alone would ignore SIGTERM, and be waited for.
+    script = "trap exit TERM; /bin/busybox sleep $0 & wait"
+    image = busybox_image(blobs, entrypoint=["/bin/sh", "-c", script], command=["600"])
     engine.load(image, blobs.path)
     return image
 
