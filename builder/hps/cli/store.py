@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -60,7 +60,7 @@ def info(context: click.Context, *, as_json: bool) -> None:
     blobs = list(store.list_blobs())
     trees = [path for digest in store.list_trees() if (path := store.tree(digest)) is not None]
     counted: set[tuple[int, int]] = set()
-    facts = {
+    facts: dict[str, Any] = {
         "path": str(store.root),
         "blobs": len(blobs),
         "blob_bytes": sum(stored.blob.size for stored in blobs),
