@@ -317,7 +317,8 @@ class Walk:
         assert done == (self.again if found.keys == self.after.keys else 0), about
         assert self.state() == self.after, about
         assert found == self.after or self.place.rubbish() == [], about
-        own = Store(self.place.store).workspace.begin()
+        store = Store(self.place.store)
+        own = store.workspace.begin()
         assert {path.stem for path in own.parent.iterdir()} == {own.name}, about
 
     def kill(self, numbers: list[int]) -> int:
