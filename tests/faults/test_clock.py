@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,13 +15,24 @@ from hps.store.verify import verify
 from tests.build.laboratory import Laboratory
 from tests.faults.test_build_killed import unmake
 
+LIBRARY = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 pytestmark = [
     pytest.mark.network,
-    pytest.mark.skipif(shutil.which("faketime") is None, reason="needs faketime"),
+    pytest.mark.skipif(LIBRARY is None, reason="needs libfaketime"),
 ]
 
-AHEAD = ("faketime", "2051-03-04 05:06:07")
-BACK = ("faketime", "1999-12-31 23:59:58")
+
+def moved(to: datetime) -> tuple[str, ...]:
+    """What goes before a command whose clock begins there.
+
+    Not the program faketime: it ends when one of the same number was killed before it.
+    """
+    seconds = int(to.timestamp() - time.time())
+    return ("env", f"LD_PRELOAD={LIBRARY}", f"FAKETIME={seconds:+d}")
+
+
+AHEAD = moved(datetime(2051, 3, 4, 5, 6, 7, tzinfo=UTC))
+BACK = moved(datetime(1999, 6, 30, 23, 59, 58, tzinfo=UTC))
 # Each look at the wall clock jumps, ahead and back by turns. The monotonic one, by which hps waits,
 # cannot be set by anybody; libfaketime would move it too.
 JUMPING = """\

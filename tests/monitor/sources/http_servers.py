@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ http {{
                        add_header Last-Modified ""; }}
     location /undated/ {{ alias {folder}/; autoindex on; add_header Last-Modified ""; }}
     location /unlisted/ {{ alias {folder}/; }}
+    location = /ready {{ access_log off; return 204; }}
     location /moved/ {{ if ($request_uri ~ ^/moved(/.*)$) {{ return 302 http://127.0.0.1:{port}$1; }} }}
   }}
   {tls}
@@ -99,6 +101,9 @@ class Nginx:
         )
         command = [program, "-c", str(run / "conf"), "-p", str(run), "-e", str(run / "error.log")]
         with listening(command, *ports):
+            # It listens before it has a worker, whom nobody could silence yet.
+            with urllib.request.urlopen(f"{made.url}/ready", timeout=60):
+                pass
             yield made
 
 
